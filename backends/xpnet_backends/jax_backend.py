@@ -1,0 +1,64 @@
+"""JAX, on any of its devices."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as xp
+
+from xpnet.backend import Backend, BackendError, Step
+
+
+class JaxBackend(Backend):
+    """JAX."""
+
+    name = "jax"
+    namespace = xp
+
+    def __init__(self, device: Any = None) -> None:
+        if device is not None and not isinstance(device, str):
+            self.device = device
+            return
+        platform, _, number = (device or "").partition(":")
+        try:
+            devices = jax.devices(platform or None)
+        except RuntimeError as error:
+            reason = str(error).strip().partition("\n")[0]
+            raise BackendError(f"JAX has no device {device!r} here: {reason}") from None
+        if number and (not number.isdecimal() or int(number) >= len(devices)):
+            raise BackendError(f"JAX has no device {device!r} here; "
+                               f"there are {', '.join(map(str, devices))}")
+        self.device = devices[int(number or 0)]
+
+    def dtype(self, dtype: object) -> Any:
+        """Give JAX's dtype of this name; 64 bits only if they are enabled.
+
+        JAX itself would give 32 bits, with no more than a warning.
+        """
+        found = super().dtype(dtype)
+        if xp.dtype(found).itemsize == 8 and not jax.config.jax_enable_x64:
+            raise ValueError(
+                f"JAX has {xp.dtype(found).name} only with 64-bit types enabled: "
+                'jax.config.update("jax_enable_x64", True), or JAX_ENABLE_X64=1 in the environment'
+            )
+        return found
+
+    def enable_float64(self) -> None:
+        """Enable JAX's 64-bit types, for the whole program."""
+        jax.config.update("jax_enable_x64", True)
+
+    def to_numpy(self, x: Any) -> Any:
+        """Copy an array to the host; on the CPU, share its memory, read-only."""
+        return jax.device_get(x)
+
+    def synchronize(self) -> None:
+        """Wait until all arrays are computed."""
+        jax.block_until_ready(jax.live_arrays())
+
+    def compile(self, step: Step) -> Step:
+        """Compile the step with `jax.jit`, once for each set of shapes it meets."""
+        return jax.jit(step)
+
+
+BACKEND = JaxBackend

@@ -1,0 +1,32 @@
+"""NumPy, on the CPU."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import array_api_compat.numpy as xp
+import numpy as np
+
+from xpnet.backend import Backend, BackendError
+
+
+class NumpyBackend(Backend):
+    """NumPy."""
+
+    name = "numpy"
+    namespace = xp
+
+    def __init__(self, device: Any = None) -> None:
+        if device not in (None, "cpu"):
+            raise BackendError(f"NumPy computes on the CPU only; got device {device!r}")
+        self.device = "cpu"
+
+    def to_numpy(self, x: Any) -> np.ndarray[Any, Any]:
+        """Give the array itself."""
+        return np.asarray(x)
+
+    def synchronize(self) -> None:
+        """Return at once: functions return when they are done."""
+
+
+BACKEND = NumpyBackend

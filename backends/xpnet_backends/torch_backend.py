@@ -1,0 +1,50 @@
+"""PyTorch, on any of its devices."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import array_api_compat.torch as xp
+import torch
+
+from xpnet.backend import Backend, BackendError, Step
+
+
+class TorchBackend(Backend):
+    """PyTorch, without its autograd."""
+
+    name = "torch"
+    namespace = xp
+
+    def __init__(self, device: Any = None) -> None:
+        try:
+            self.device = torch.device(device or "cpu")
+            torch.empty(0, device=self.device)
+        except (RuntimeError, AssertionError, NotImplementedError) as error:
+            reason = str(error).strip().partition("\n")[0]
+            raise BackendError(f"PyTorch has no device {str(device)!r} here: {reason}") from None
+
+    def asarray(self, x: Any, dtype: object = None) -> Any:
+        """Move a host array to the device; a read-only one is copied."""
+        flags = getattr(x, "flags", None)
+        if flags is not None and not flags.writeable:
+            x = x.copy()
+        return super().asarray(x, dtype)
+
+    def to_numpy(self, x: Any) -> Any:
+        """Copy an array to the host; on the CPU, share its memory."""
+        return x.detach().cpu().numpy()
+
+    def synchronize(self) -> None:
+        """Wait until the device has done all that it was asked."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        elif self.device.type == "mps":
+            torch.mps.synchronize()
+
+    def compile(self, step: Step) -> Step:
+        """Run the step without autograd's bookkeeping."""
+        return torch.no_grad()(step)
+
+
+BACKEND = TorchBackend

@@ -1,0 +1,84 @@
+"""What the scripts share: options, their types, and errors in one line."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+from collections.abc import Callable
+from typing import NoReturn
+
+import xpnet
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that complains in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong and leave with status 2."""
+        self.exit(2, f"{self.prog}: {message} (--help lists the options)\n")
+
+
+def whole_number(least: int) -> Callable[[str], int]:
+    """Make the type of an option that is a whole number from `least`."""
+
+    def convert(text: str) -> int:
+        if not text.isdecimal() or int(text) < least:
+            raise argparse.ArgumentTypeError(f"a whole number from {least} is wanted; got {text}")
+        return int(text)
+
+    return convert
+
+
+def positive(text: str) -> float:
+    """Convert an option that is a number above 0."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"a number above 0 is wanted; got {text}")
+    return value
+
+
+def add_backend_options(parser: argparse.ArgumentParser, dtype: str) -> None:
+    """Add the options that say where to compute, and in what."""
+    parser.add_argument("--backend", metavar="LIBRARY",
+                        help="numpy, cupy, torch, jax or strict (default: what the device has)")
+    parser.add_argument("--device", metavar="DEVICE",
+                        help="cpu (NumPy), cuda or cuda:1 (CuPy); with --backend, its own devices")
+    parser.add_argument("--dtype", choices=("float32", "float64"), default=dtype,
+                        help="of the parameters (default: %(default)s)")
+    parser.add_argument("--seed", type=whole_number(0), default=0, metavar="N",
+                        help="of all that is random (default: %(default)s)")
+
+
+def find_backend(options: argparse.Namespace) -> xpnet.Backend:
+    """Find the backend that the options ask for, ready for their dtype."""
+    parts = [part for part in (options.backend, options.device) if part]
+    backend = xpnet.get_backend(":".join(parts) or "cpu")
+    if options.dtype == "float64":
+        backend.enable_float64()
+    return backend
+
+
+def run(main: Callable[[], int]) -> NoReturn:
+    """Run a script: errors of its user in one line with status 2, Ctrl-C with status 130."""
+    program = sys.argv[0].replace("\\", "/").rpartition("/")[2]
+    try:
+        status = main()
+    except KeyboardInterrupt:
+        print(f"{program}: interrupted", file=sys.stderr)
+        status = 130
+    except (ValueError, OSError, ImportError, MemoryError) as error:
+        print(f"{program}: {describe(error)}", file=sys.stderr)
+        status = 2
+    raise SystemExit(status)
+
+
+def describe(error: BaseException) -> str:
+    """Say in one line what went wrong."""
+    if isinstance(error, OSError) and error.strerror and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    message = " ".join(str(error).split()) or type(error).__name__
+    return f"not enough memory: {message}" if isinstance(error, MemoryError) else message

@@ -1,0 +1,211 @@
+"""Backends: an array library on a device, found by name. Only this file knows `xpnet_backends`."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import importlib.util
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar
+
+from xpnet.functional._array import Array, array_namespace, device
+
+if TYPE_CHECKING:
+    import numpy as np
+
+__all__ = ["Backend", "BackendError", "available_backends", "backend_of", "get_backend"]
+
+Step = TypeVar("Step", bound=Callable[..., Any])
+
+
+class BackendError(ValueError):
+    """A backend or device that is not to be had here."""
+
+
+class Backend(ABC):
+    """An array library on one of its devices.
+
+    Everything that is not in the array API standard and still differs between libraries: finding
+    a device, copies from and to the host, compilation.
+
+    Parameters
+    ----------
+    device : str or device, optional
+        As the library names it, or its device object; by default the library's default device.
+
+    Attributes
+    ----------
+    name : str
+        The library's name, as `get_backend` takes it.
+    namespace : module
+        Its array API namespace.
+    device : device
+        The device, as the namespace's functions take it.
+    """
+
+    name: ClassVar[str]
+    namespace: Any
+    device: Any
+
+    @abstractmethod
+    def __init__(self, device: Any = None) -> None: ...
+
+    @classmethod
+    def is_available(cls) -> bool:
+        """Tell whether the library's devices can be used here."""
+        return True
+
+    def dtype(self, dtype: object) -> Any:
+        """Give the library's dtype of this name, or of the name of another library's dtype."""
+        name = dtype if isinstance(dtype, str) else (
+            getattr(dtype, "name", None) or getattr(dtype, "__name__", None) or str(dtype)
+        )
+        found = getattr(self.namespace, str(name).rpartition(".")[2], None)
+        if found is None:
+            raise ValueError(f"{self.name} has no dtype {name!r}")
+        return found
+
+    @property
+    def default_dtype(self) -> Any:
+        """The library's default real dtype on this device."""
+        info = self.namespace.__array_namespace_info__()
+        return info.default_dtypes(device=self.device)["real floating"]
+
+    def enable_float64(self) -> None:
+        """Make sure of float64, switching on what the library wants for it.
+
+        A decision for programs, not for libraries: the switch may hold for the whole process.
+        """
+        self.dtype("float64")
+
+    def asarray(self, x: Any, dtype: object = None) -> Array:
+        """Move a host array (NumPy's, or nested lists) to this device.
+
+        Parameters
+        ----------
+        x : array_like
+            What to move. Memory may be shared where the library can.
+        dtype : str or dtype, optional
+            Cast to it; by default the dtype stays.
+        """
+        wanted = None if dtype is None else self.dtype(dtype)
+        return self.namespace.asarray(x, dtype=wanted, device=self.device)
+
+    @abstractmethod
+    def to_numpy(self, x: Array) -> np.ndarray[Any, Any]:
+        """Copy an array to the host. Memory may be shared where the library can."""
+
+    @abstractmethod
+    def synchronize(self) -> None:
+        """Wait until the device has done all that it was asked."""
+
+    def compile(self, step: Step) -> Step:
+        """Make a pure function of arrays, in nested dicts and tuples, as fast as the library can.
+
+        By default there is nothing to be done, and the function itself is returned.
+        """
+        return step
+
+    def __repr__(self) -> str:
+        return f"<xpnet backend {self.name} on {self.device}>"
+
+
+class _BuiltIn(NamedTuple):
+    library: str
+    install: str
+
+
+_BUILT_IN = {
+    "numpy": _BuiltIn("numpy", "numpy"),
+    "cupy": _BuiltIn("cupy", '"xpnet[cuda13]" (or cuda12, as your driver has it)'),
+    "torch": _BuiltIn("torch", '"xpnet[torch]"'),
+    "jax": _BuiltIn("jax", '"xpnet[jax]"'),
+    "strict": _BuiltIn("array_api_strict", "array-api-strict"),
+}
+_HARDWARE = {"cpu": "numpy", "cuda": "cupy"}
+
+
+def get_backend(name: str | Backend = "cpu") -> Backend:
+    """Find a backend by name.
+
+    Parameters
+    ----------
+    name : str
+        Hardware: `"cpu"` (NumPy), `"cuda"`, `"cuda:1"` (CuPy). Or a library, with a device of its
+        own if need be: `"numpy"`, `"cupy:1"`, `"torch"`, `"torch:cuda"`, `"jax"`, `"jax:cpu"`,
+        `"strict"`, `"strict:device1"`, or what a package brings under the entry-point group
+        `xpnet.backends`. A `Backend` is returned as it is.
+
+    Raises
+    ------
+    BackendError
+        If there is no such backend, its library is not installed, or it has no such device.
+    """
+    if isinstance(name, Backend):
+        return name
+    library, _, device_name = name.partition(":")
+    return _backend(_HARDWARE.get(library, library), device_name or None)
+
+
+def available_backends() -> list[str]:
+    """Give the names of the libraries that can be used here, for `get_backend`.
+
+    No library is imported to find out, but CuPy, which has to be asked for a GPU.
+    """
+    found = [
+        name for name, built_in in _BUILT_IN.items()
+        if importlib.util.find_spec(built_in.library) is not None
+        and (name != "cupy" or _backend_class(name).is_available())
+    ]
+    return found + [name for name in _entry_points() if name not in found]
+
+
+def backend_of(x: Array) -> Backend:
+    """Find the backend of an array: its library and device.
+
+    Raises
+    ------
+    BackendError
+        If no backend knows the array's library.
+    """
+    xp = array_namespace(x)
+    loaded = [n for n, built_in in _BUILT_IN.items() if built_in.library in sys.modules]
+    for name in [*loaded, *_entry_points()]:
+        backend = _backend_class(name)
+        if backend.namespace.__name__ == xp.__name__:
+            return _backend(name, device(x))
+    raise BackendError(f"no backend for arrays of {xp.__name__}; there are "
+                       f"{', '.join(available_backends())}")
+
+
+@functools.lru_cache(maxsize=64)
+def _backend(name: str, device: Any) -> Backend:
+    return _backend_class(name)(device)
+
+
+@functools.lru_cache(maxsize=64)
+def _backend_class(name: str) -> type[Backend]:
+    if name in _BUILT_IN:
+        library, install = _BUILT_IN[name]
+        if importlib.util.find_spec(library) is None:
+            raise BackendError(f"the backend {name} needs {library}, which is not installed: "
+                               f"pip install {install}")
+        module = importlib.import_module(f"xpnet_backends.{name}_backend")
+        found: type[Backend] = module.BACKEND
+        return found
+    try:
+        found = _entry_points()[name].load()
+    except KeyError:
+        raise BackendError(
+            f"no backend {name!r}; available here: {', '.join(available_backends())}; "
+            "or by hardware: cpu, cuda, cuda:1, …"
+        ) from None
+    return found
+
+
+@functools.cache
+def _entry_points() -> dict[str, Any]:
+    return {point.name: point for point in entry_points(group="xpnet.backends")}

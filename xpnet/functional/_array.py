@@ -1,0 +1,87 @@
+"""What every function needs of its arrays: their namespace, and words for what cannot work."""
+
+from __future__ import annotations
+
+import functools
+from types import ModuleType
+from typing import Any, TypeAlias
+
+import array_api_compat
+
+__all__ = ["Array", "array_namespace", "check_concrete", "check_floating", "device", "unbroadcast"]
+
+Array: TypeAlias = Any
+"""An array of any library that follows the array API standard; the standard has no types yet."""
+
+device = array_api_compat.device
+
+_namespaces: dict[tuple[type, ...], Any] = {}
+
+
+def array_namespace(*arrays: Array) -> Any:
+    """Give the array API namespace that all of these arrays share; Python scalars are ignored.
+
+    `array_api_compat.array_namespace`, remembered by type: half a microsecond instead of 2 to 5.
+
+    Raises
+    ------
+    TypeError
+        If there is no array among them, or they are of different libraries.
+    """
+    types = tuple(map(type, arrays))
+    try:
+        return _namespaces[types]
+    except KeyError:
+        pass
+    try:
+        xp = array_api_compat.array_namespace(*arrays)
+    except TypeError:
+        found = " and ".join(dict.fromkeys(f"{t.__module__}.{t.__qualname__}" for t in types))
+        raise TypeError(f"arrays of one array-API library are wanted; got {found}") from None
+    if isinstance(xp, ModuleType):  # a namespace made for one instance must not be remembered
+        _namespaces[types] = xp
+    return xp
+
+
+@functools.cache
+def _is_floating(dtype: Any, xp: Any) -> bool:
+    return bool(xp.isdtype(dtype, "real floating"))
+
+
+def check_floating(where: str, x: Array) -> None:
+    """Refuse an array that is not of a real floating dtype (TypeError)."""
+    if not _is_floating(x.dtype, array_namespace(x)):
+        raise TypeError(f"{where} wants a real floating dtype; got {x.dtype}: cast it first")
+
+
+@functools.cache
+def _is_tracer(cls: type) -> bool:
+    return any(c.__name__ == "Tracer" and c.__module__.startswith("jax.") for c in cls.__mro__)
+
+
+def check_concrete(where: str, *arrays: Array, remedy: str | None) -> None:
+    """Refuse arrays that must not be kept: those on an autograd tape, and JAX's tracers.
+
+    `remedy` says what to do instead under `jax.jit`; None lets tracers pass.
+    """
+    for x in arrays:
+        if getattr(x, "requires_grad", False):
+            raise TypeError(
+                f"{where} has its own backward and wants arrays off the autograd tape; "
+                "got requires_grad=True: pass x.detach()"
+            )
+        if remedy is not None and _is_tracer(type(x)):
+            raise TypeError(f"{where} was called on a tracer of jax.jit, jax.grad or jax.vmap, "
+                            f"which it would leak: {remedy}")
+
+
+def unbroadcast(gradient: Array, shape: tuple[int, ...]) -> Array:
+    """Sum a gradient over the axes along which an input of this shape was broadcast."""
+    if tuple(gradient.shape) == tuple(shape):
+        return gradient
+    xp = array_namespace(gradient)
+    extra = gradient.ndim - len(shape)
+    stretched = tuple(
+        extra + i for i, n in enumerate(shape) if n == 1 and gradient.shape[extra + i] != 1
+    )
+    return xp.reshape(xp.sum(gradient, axis=(*range(extra), *stretched)), shape)

@@ -1,0 +1,78 @@
+"""The affine transformation, which the book's Affine layer computes (chapter 5.6)."""
+
+from __future__ import annotations
+
+from xpnet.functional._array import Array, array_namespace, unbroadcast
+
+__all__ = ["affine", "affine_backward"]
+
+
+def _check(x: Array, W: Array, b: Array) -> None:
+    if (x.ndim < 2 or W.ndim < 2 or b.ndim < 1
+            or x.shape[-1] != W.shape[-2] or W.shape[-1] != b.shape[-1]):
+        raise ValueError(
+            "affine wants x of shape (…, N, D), W (…, D, M) and b (…, M); "
+            f"got x {tuple(x.shape)}, W {tuple(W.shape)}, b {tuple(b.shape)}"
+        )
+    if not x.dtype == W.dtype == b.dtype:
+        raise TypeError(
+            f"affine wants x, W and b of one dtype; got {x.dtype}, {W.dtype} and {b.dtype}"
+        )
+
+
+def affine(x: Array, W: Array, b: Array) -> Array:
+    """Compute `x @ W + b`.
+
+    Parameters
+    ----------
+    x : array
+        A batch of rows, `(N, D)`, or one a network, `(…, N, D)`.
+    W : array
+        Weights, `(D, M)`, or a stack of them, `(…, D, M)`.
+    b : array
+        Bias, `(M,)`, or a stack, `(…, M)`.
+
+    Returns
+    -------
+    array
+        `(N, M)`; with any stack, `(…, N, M)`, the stacks broadcast against each other.
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not fit.
+    TypeError
+        If the dtypes or the libraries differ.
+    """
+    xp = array_namespace(x, W, b)
+    _check(x, W, b)
+    return xp.matmul(x, W) + b[..., None, :]
+
+
+def affine_backward(dout: Array, x: Array, W: Array, b: Array) -> tuple[Array, Array, Array]:
+    """Compute the gradients of `affine` (the book's equation 5.13 and figure 5-27).
+
+    Parameters
+    ----------
+    dout : array
+        Gradient of the loss with respect to the output, `(…, N, M)`.
+    x, W, b : array
+        What `affine` was given.
+
+    Returns
+    -------
+    dx, dW, db : array
+        `dout @ W.T`, `x.T @ dout` and the sum of `dout` over the rows, each of the shape of its
+        input: stack axes along which an input was broadcast are summed. An `x` that brings a
+        stack axis of length 1 (`x[None, ...]`) asks for one `dx` a network, and gets it.
+    """
+    xp = array_namespace(dout, x, W, b)
+    _check(x, W, b)
+    dx = xp.matmul(dout, W.mT)
+    dW = xp.matmul(x.mT, dout)
+    db = xp.sum(dout, axis=-2)
+    return (
+        unbroadcast(dx, dx.shape[dx.ndim - x.ndim:]),
+        unbroadcast(dW, W.shape),
+        unbroadcast(db, b.shape),
+    )

@@ -1,0 +1,64 @@
+"""Labels: class numbers of any integer dtype, or one-hot rows."""
+
+from __future__ import annotations
+
+from xpnet.functional._array import Array, array_namespace, device
+
+__all__ = ["is_one_hot", "one_hot", "target_rows"]
+
+
+def is_one_hot(t: Array, ndim: int) -> bool:
+    """Tell one-hot rows from class numbers, for scores with `ndim` dimensions.
+
+    Labels are one-hot if they have as many dimensions as the scores or are not integers, and
+    class numbers otherwise. (The book compares sizes, which takes ten class numbers for one row
+    of ten.)
+    """
+    return t.ndim == ndim or not array_namespace(t).isdtype(t.dtype, "integral")
+
+
+def one_hot(t: Array, num_classes: int, dtype: object) -> Array:
+    """Turn class numbers into rows of zeros with a one.
+
+    By comparison, which every library can do; indexing by an array, not every one.
+
+    Parameters
+    ----------
+    t : array
+        Class numbers, `(…)`, of any integer dtype.
+    num_classes : int
+        C.
+    dtype : dtype
+        A real floating dtype of the library of `t`.
+
+    Returns
+    -------
+    array
+        `(…, C)`. The row of a label outside 0 … C-1 is NaN: an error here would have to wait for
+        the GPU, and zeros would be silently wrong.
+    """
+    xp = array_namespace(t)
+    classes = xp.arange(num_classes, device=device(t))
+    labels = xp.astype(t, classes.dtype, copy=False)[..., None]
+    rows = xp.astype(labels == classes, dtype)
+    return xp.where((labels >= 0) & (labels < num_classes), rows, float("nan"))
+
+
+def target_rows(y: Array, t: Array) -> Array:
+    """Give the labels as rows of the dtype of the scores or probabilities `y` `(…, N, C)`.
+
+    Raises
+    ------
+    ValueError
+        If the shape of `t` is neither `(…, N)` for class numbers nor `(…, N, C)` for one-hot rows.
+    """
+    xp = array_namespace(y, t)
+    if is_one_hot(t, y.ndim):
+        if tuple(t.shape[-2:]) != tuple(y.shape[-2:]):
+            raise ValueError(f"one-hot labels for scores of shape {tuple(y.shape)} want shape "
+                             f"(…, {y.shape[-2]}, {y.shape[-1]}); got {tuple(t.shape)} {t.dtype}")
+        return xp.astype(t, y.dtype, copy=False)
+    if t.ndim < 1 or t.shape[-1] != y.shape[-2]:
+        raise ValueError(f"class numbers for scores of shape {tuple(y.shape)} want shape "
+                         f"(…, {y.shape[-2]}); got {tuple(t.shape)}")
+    return one_hot(t, y.shape[-1], y.dtype)

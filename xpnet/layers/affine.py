@@ -1,0 +1,89 @@
+"""The book's Affine layer (chapter 5.6)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import ClassVar
+
+from xpnet.functional import affine, affine_backward
+from xpnet.functional._array import Array, array_namespace, check_concrete
+from xpnet.layers.layer import Layer
+
+__all__ = ["Affine"]
+
+
+class Affine(Layer):
+    """`x @ W + b`.
+
+    Parameters
+    ----------
+    W : array
+        Weights, `(D, M)`, or a stack `(…, D, M)`.
+    b : array
+        Bias, `(M,)`, or a stack `(…, M)`.
+
+    Attributes
+    ----------
+    dW, db : array
+        Gradients of the shapes of `W` and `b`, set by `backward`.
+    """
+
+    param_ndims: ClassVar[Mapping[str, int]] = {"W": 2, "b": 1}
+
+    def __init__(self, W: Array, b: Array) -> None:
+        super().__init__()
+        array_namespace(W, b)
+        check_concrete(self.name, W, b, remedy=None)
+        if W.ndim < 2 or b.ndim < 1 or W.shape[-1] != b.shape[-1]:
+            raise ValueError(f"Affine wants W of shape (…, D, M) and b (…, M); "
+                             f"got {tuple(W.shape)} and {tuple(b.shape)}")
+        self.W = W
+        self.b = b
+        self.dW: Array = None
+        self.db: Array = None
+        self.x: Array = None
+        self.original_x_shape: tuple[int, ...] | None = None
+
+    def forward(self, x: Array) -> Array:
+        """Compute `x @ W + b`.
+
+        Parameters
+        ----------
+        x : array
+            `(N, D)`. To a single `W`, `(N, …)` with D features in all, as in the book: each row is
+            flattened. To a stack, also `(…, N, D)`, a batch for each network.
+
+        Returns
+        -------
+        array
+            `(N, M)`, or `(…, N, M)` from a stack.
+        """
+        self.check_input(x)
+        features = self.W.shape[-2]
+        single = self.W.ndim == 2
+        if x.ndim < 2 or (math.prod(x.shape[1:]) if single else x.shape[-1]) != features:
+            also = f"(N, …) with {features} features" if single else f"(…, N, {features})"
+            raise ValueError(f"{self.name} wants x of shape (N, {features}) or {also}; "
+                             f"got {tuple(x.shape)}")
+        self.original_x_shape = None
+        if single and x.ndim > 2:
+            self.original_x_shape = tuple(x.shape)
+            x = array_namespace(x).reshape(x, (x.shape[0], features))
+        self.x = x
+        return affine(x, self.W, self.b)
+
+    def backward(self, dout: Array) -> Array:
+        """Set `dW` and `db`, and give `dx` in the shape of the input.
+
+        Parameters
+        ----------
+        dout : array
+            Gradient with respect to the last output, of its shape.
+        """
+        if self.x is None:
+            raise RuntimeError(f"{self.name}.backward wants a forward before it")
+        dx, self.dW, self.db = affine_backward(dout, self.x, self.W, self.b)
+        if self.original_x_shape is not None:
+            dx = array_namespace(dx).reshape(dx, self.original_x_shape)
+        return dx

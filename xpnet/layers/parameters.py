@@ -1,0 +1,98 @@
+"""The live view of a layer's or network's parameters, and the stacking of some among them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, MutableMapping
+from typing import Any
+
+from xpnet.functional._array import Array, array_namespace
+
+__all__ = ["Parameters", "align_stacks"]
+
+
+class Parameters(MutableMapping[str, Array]):
+    """A mapping from names to arrays that layers own.
+
+    Reading gives the layer's array itself, assigning makes the layer hold another one. So
+    `params[name] -= step` trains on every library: in place where arrays are mutable, by
+    rebinding where they are not. (The book keeps a dictionary beside the layers; with immutable
+    arrays the layers would never see the new ones.)
+
+    Parameters
+    ----------
+    owners : mapping
+        The layer and its attribute for each name.
+    """
+
+    def __init__(self, owners: Mapping[str, tuple[Any, str]]) -> None:
+        self._owners = owners
+
+    def __getitem__(self, name: str) -> Array:
+        layer, attribute = self._owner(name)
+        return getattr(layer, attribute)
+
+    def __setitem__(self, name: str, value: Array) -> None:
+        layer, attribute = self._owner(name)
+        held = getattr(layer, attribute)
+        if value is held:  # what `params[name] -= step` ends with on mutable arrays
+            return
+        array_namespace(held, value)
+        if tuple(value.shape) != tuple(held.shape) or value.dtype != held.dtype:
+            raise ValueError(
+                f'parameter "{name}" is of shape {tuple(held.shape)} and dtype {held.dtype}; '
+                f"got {tuple(value.shape)} and {value.dtype}"
+            )
+        setattr(layer, attribute, value)
+
+    def __delitem__(self, name: str) -> None:
+        raise TypeError(f'parameter "{name}" belongs to a layer and cannot be deleted')
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._owners)
+
+    def __len__(self) -> int:
+        return len(self._owners)
+
+    def __repr__(self) -> str:
+        inside = ", ".join(f"{n!r}: {tuple(p.shape)} {p.dtype}" for n, p in self.items())
+        return f"{type(self).__name__}({{{inside}}})"
+
+    def _owner(self, name: str) -> tuple[Any, str]:
+        try:
+            return self._owners[name]
+        except KeyError:
+            raise KeyError(f"no parameter {name!r}; there are {', '.join(self)}") from None
+
+
+def align_stacks(
+    held: Mapping[str, Array], given: Mapping[str, Array], ndims: Mapping[str, int]
+) -> dict[str, Array]:
+    """Put the given parameters in the place of those held, all with equally many stack axes.
+
+    Parameters
+    ----------
+    held : mapping
+        All parameters, by name.
+    given : mapping
+        Some or all of them, of the same shapes but for the stack axes in front.
+    ndims : mapping
+        The number of dimensions of each parameter without stack axes.
+
+    Returns
+    -------
+    dict
+        All parameters; those with fewer stack axes than the others get axes of length 1.
+    """
+    for name, p in given.items():
+        if name not in held:
+            raise KeyError(f"no parameter {name!r}; there are {', '.join(held)}")
+        own = tuple(held[name].shape[held[name].ndim - ndims[name]:])
+        if p.ndim < ndims[name] or tuple(p.shape[p.ndim - ndims[name]:]) != own:
+            raise ValueError(f'parameter "{name}" is of shape {own}, with stack axes in front '
+                             f"if any; got {tuple(p.shape)}")
+    merged = {name: given.get(name, p) for name, p in held.items()}
+    axes = max((p.ndim - ndims[name] for name, p in merged.items()), default=0)
+    return {
+        name: p[(None,) * missing + (...,)] if (missing := axes + ndims[name] - p.ndim) else p
+        for name, p in merged.items()
+    }

@@ -1,0 +1,38 @@
+"""How well predictions fit the labels."""
+
+from __future__ import annotations
+
+from xpnet.functional._array import Array, array_namespace, check_floating
+from xpnet.functional.labels import is_one_hot
+
+__all__ = ["accuracy"]
+
+
+def accuracy(y: Array, t: Array) -> Array:
+    """Compute the share of rows whose largest score is that of their label.
+
+    Parameters
+    ----------
+    y : array
+        Scores or probabilities, `(N, C)`, or a stack `(…, N, C)`.
+    t : array
+        Class numbers `(…, N)` of an integer dtype, or one-hot rows `(…, N, C)`.
+
+    Returns
+    -------
+    array
+        0-dimensional, or `(…)`, one a network; 0 for an empty batch. Of the dtype of `y`, float32
+        at least.
+    """
+    check_floating("accuracy", y)
+    xp = array_namespace(y, t)
+    predicted = xp.argmax(y, axis=-1)
+    if is_one_hot(t, y.ndim):
+        t = xp.argmax(xp.astype(t, y.dtype, copy=False), axis=-1)
+    if t.ndim < 1 or t.shape[-1] != y.shape[-2]:
+        raise ValueError(f"labels for scores of shape {tuple(y.shape)} want shape (…, "
+                         f"{y.shape[-2]}) or (…, {y.shape[-2]}, {y.shape[-1]}); "
+                         f"got {tuple(t.shape)}")
+    dtype = y.dtype if xp.finfo(y.dtype).bits >= 32 else xp.float32
+    hits = xp.astype(predicted == xp.astype(t, predicted.dtype, copy=False), dtype)
+    return xp.sum(hits, axis=-1) / max(y.shape[-2], 1)

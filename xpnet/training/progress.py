@@ -1,0 +1,66 @@
+"""The progress bar."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+from xpnet._extras import import_extra
+
+__all__ = ["Progress"]
+
+INTERVAL = 0.2
+"""Seconds between two looks at the loss: each waits for the device."""
+
+
+class Progress:
+    """A bar over all samples of a run, with loss, accuracy and samples per second.
+
+    Parameters
+    ----------
+    samples : int
+        How many there will be.
+    shown : bool
+        Whether to show it.
+    """
+
+    def __init__(self, samples: int, shown: bool) -> None:
+        self._bar = import_extra("tqdm.auto", "the progress bar (progress=False goes without)").tqdm(
+            total=samples, unit=" samples", unit_scale=True, dynamic_ncols=True,
+        ) if shown else None
+        self._accuracy: float | None = None
+        self._next = time.perf_counter() + INTERVAL
+        self._waiting = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def advance(self, samples: int, loss: Callable[[], float]) -> None:
+        """Count the samples of a step; look at its loss if it is time to."""
+        if self._bar is None:
+            return
+        self._waiting += samples
+        if time.perf_counter() >= self._next:
+            self._show(loss())
+            self._next = time.perf_counter() + INTERVAL
+
+    def end_epoch(self, loss: float, accuracy: float | None) -> None:
+        """Show what an epoch ended with."""
+        self._accuracy = accuracy
+        if self._bar is not None:
+            self._show(loss)
+
+    def _show(self, loss: float) -> None:
+        accuracy = "" if self._accuracy is None else f", accuracy {self._accuracy:.4f}"
+        self._bar.set_postfix_str(f"loss {loss:.4f}{accuracy}", refresh=False)
+        self._bar.update(self._waiting)
+        self._waiting = 0
