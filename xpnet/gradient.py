@@ -148,8 +148,9 @@ def _perturbed(x: Array, h: float | None, axes: tuple[int, ...] | None) -> tuple
 
 
 def _scalar(value: Array | float) -> float:
-    if getattr(value, "shape", ()) != ():
-        raise ValueError(f"numerical_gradient wants f to return a scalar; got {value.shape}")
+    shape = getattr(value, "shape", ())
+    if tuple(shape):
+        raise ValueError(f"numerical_gradient wants f to return a scalar; got {tuple(shape)}")
     return float(value)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from importlib.resources import files
 from pathlib import Path
 
 __all__ = ["SOURCES", "Part", "Source"]
@@ -71,7 +70,7 @@ SOURCES = {
             ("661b9be9d66bbdec4fdea0720f1e9836bc6594070cb44db09fbd6b9b8f3b60e2", None),
             ("9f9f83403fa89036e5960042fa3fdded854d1e4a5602fe4b476f8ff0e7865ff8", None),
         ),
-        folders=(Path(str(files("xpnet.datasets"))) / "mnist_5k",),
+        folders=(Path(__file__).parent / "mnist_5k",),
     ),
     "mnist": Source(
         _parts(

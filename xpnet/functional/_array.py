@@ -54,9 +54,16 @@ def check_floating(where: str, x: Array) -> None:
         raise TypeError(f"{where} wants a real floating dtype; got {x.dtype}: cast it first")
 
 
-@functools.cache
-def _is_tracer(cls: type) -> bool:
-    return any(c.__name__ == "Tracer" and c.__module__.startswith("jax.") for c in cls.__mro__)
+_tracers: dict[type, bool] = {}
+
+
+def _is_tracer(x: Array) -> bool:
+    cls = type(x)
+    if cls not in _tracers:
+        _tracers[cls] = any(
+            c.__name__ == "Tracer" and c.__module__.startswith("jax.") for c in cls.__mro__
+        )
+    return _tracers[cls]
 
 
 def check_concrete(where: str, *arrays: Array, remedy: str | None) -> None:
@@ -70,7 +77,7 @@ def check_concrete(where: str, *arrays: Array, remedy: str | None) -> None:
                 f"{where} has its own backward and wants arrays off the autograd tape; "
                 "got requires_grad=True: pass x.detach()"
             )
-        if remedy is not None and _is_tracer(type(x)):
+        if remedy is not None and _is_tracer(x):
             raise TypeError(f"{where} was called on a tracer of jax.jit, jax.grad or jax.vmap, "
                             f"which it would leak: {remedy}")
 

@@ -57,7 +57,7 @@ def softmax_cross_entropy(
     e = xp.exp(shifted)
     total = xp.sum(e, axis=-1, keepdims=True)
     # A class that is certainly not it (score -inf) must not turn 0 * -inf into NaN.
-    errors = xp.where(rows == 0, 0, rows * (xp.log(total) - shifted))
+    errors = rows * xp.where(rows == 0, 0, xp.log(total) - shifted)
     loss = xp.sum(errors, axis=(-2, -1)) / max(x.shape[-2], 1)
     return (loss, e / total) if return_y else loss
 

@@ -14,7 +14,7 @@ from xpnet.networks import Network
 from xpnet.training.batches import epoch_batches
 from xpnet.training.history import Epoch, History
 from xpnet.training.progress import Progress
-from xpnet.training.step import Optimizer, training_step
+from xpnet.training.step import Optimizer, evaluation, training_step
 
 __all__ = ["NonFiniteLossError", "fit"]
 
@@ -90,7 +90,7 @@ def fit(
         _check_data("validation", network, *validation)
     history = History() if history is None else history
     step = backend.compile(training_step(network, optimizer))
-    evaluate = backend.compile(lambda params, x, t: network.bind(params).accuracy(x, t))
+    evaluate = backend.compile(evaluation(network))
     params = last_epoch = dict(network.params)
     state = optimizer.init(params)
     losses: list[Array] = []
@@ -104,7 +104,7 @@ def fit(
                 for i in range(batches.shape[0]):
                     params, state, loss = step(params, state, x, t, batches[i, ...])
                     losses.append(loss)
-                    bar.advance(batch_size, loss.__float__)
+                    bar.advance(batch_size, loss)
                 mean = float(np.mean(_finite(backend.to_numpy(_stack(losses)), epoch)))
                 speed = batch_size * len(losses) / (time.perf_counter() - epoch_start)
                 accuracy = None if validation is None else float(evaluate(params, *validation))

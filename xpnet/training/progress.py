@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from xpnet._extras import import_extra
+from xpnet.functional._array import Array
 
 __all__ = ["Progress"]
 
@@ -27,9 +27,12 @@ class Progress:
     """
 
     def __init__(self, samples: int, shown: bool) -> None:
-        self._bar = import_extra("tqdm.auto", "the progress bar (progress=False goes without)").tqdm(
-            total=samples, unit=" samples", unit_scale=True, dynamic_ncols=True,
-        ) if shown else None
+        self._bar: Any = None
+        if shown:
+            tqdm = import_extra("tqdm.auto", "the progress bar (progress=False goes without)")
+            self._bar = tqdm.tqdm(
+                total=samples, unit=" samples", unit_scale=True, dynamic_ncols=True
+            )
         self._accuracy: float | None = None
         self._next = time.perf_counter() + INTERVAL
         self._waiting = 0
@@ -44,13 +47,13 @@ class Progress:
         if self._bar is not None:
             self._bar.close()
 
-    def advance(self, samples: int, loss: Callable[[], float]) -> None:
+    def advance(self, samples: int, loss: Array) -> None:
         """Count the samples of a step; look at its loss if it is time to."""
         if self._bar is None:
             return
         self._waiting += samples
         if time.perf_counter() >= self._next:
-            self._show(loss())
+            self._show(float(loss))
             self._next = time.perf_counter() + INTERVAL
 
     def end_epoch(self, loss: float, accuracy: float | None) -> None:

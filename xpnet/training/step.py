@@ -8,7 +8,7 @@ from typing import Any, Protocol, TypeAlias
 from xpnet.functional._array import Array, array_namespace
 from xpnet.networks import Network
 
-__all__ = ["Optimizer", "Step", "training_step"]
+__all__ = ["Optimizer", "Step", "evaluation", "training_step"]
 
 
 class Optimizer(Protocol):
@@ -45,3 +45,12 @@ def training_step(network: Network, optimizer: Optimizer) -> Step:
         return params, state, loss
 
     return step
+
+
+def evaluation(network: Network) -> Callable[[dict[str, Array], Array, Array], Array]:
+    """Make the function `(params, x, t) -> accuracy`, which a backend can compile."""
+
+    def evaluate(params: dict[str, Array], x: Array, t: Array) -> Array:
+        return network.bind(params).accuracy(x, t)
+
+    return evaluate

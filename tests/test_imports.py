@@ -1,0 +1,140 @@
+"""The design's rules of who imports whom, held by reading the code and by a fresh process."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+LIBRARIES = {"numpy", "cupy", "torch", "jax", "jaxlib", "array_api_strict", "dask", "scipy",
+             "ndonnx", "sparse", "cupyx", "cupy_backends"}
+DYNAMIC = {"importlib", "__import__", "import_module"}
+
+# What each part of xpnet may import of xpnet; nothing above it, and no scripts ever.
+ALLOWED = {
+    "functional": {"functional"},
+    "layers": {"functional", "layers"},
+    "losses": {"functional"},
+    "metrics": {"functional"},
+    "gradient": {"functional"},
+    "optimizers": {"functional"},
+    "initializers": set(),
+    "networks": {"backend", "functional", "gradient", "initializers", "layers", "losses",
+                 "metrics"},
+    "backend": {"functional"},
+    "_extras": set(),
+    "datasets": {"_extras", "backend", "datasets", "functional"},
+    "training": {"_extras", "backend", "functional", "networks", "training"},
+}
+COMPUTE_PATH = ("functional", "layers", "losses", "optimizers", "networks", "gradient", "metrics")
+
+
+def part(path: Path) -> str:
+    return path.relative_to(ROOT / "xpnet").with_suffix("").parts[0]
+
+
+def imports(source: str) -> Iterator[str]:
+    """Give the dotted name of everything that is imported anywhere, also inside functions."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            assert node.module is not None
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Name) and node.id in DYNAMIC:
+            yield node.id
+        elif isinstance(node, ast.Attribute) and node.attr in DYNAMIC:
+            yield node.attr
+
+
+def broken_rules(path: Path, source: str) -> list[str]:
+    """List the rules that a file of xpnet or of its backends breaks."""
+    names = set(imports(source))
+    roots = {name.partition(".")[0] for name in names}
+    where = path.relative_to(ROOT)
+    if where.parts[0] == "backends":
+        own = {"numpy": "numpy", "cupy": "cupy", "torch": "torch", "jax": "jax",
+               "strict": "array_api_strict"}.get(path.stem.removesuffix("_backend"))
+        compat = {n.split(".")[1] for n in names if n.startswith("array_api_compat.")}
+        broken = [f"imports {n}" for n in sorted((roots & LIBRARIES) - {own})]
+        broken += [f"imports array_api_compat.{n}" for n in sorted(compat - {own})]
+        broken += [f"imports {n}" for n in sorted(names) if n.startswith("xpnet_backends")]
+        return broken + [f"imports {n}" for n in sorted(names)
+                         if n.startswith("xpnet.") and not n.startswith("xpnet.backend.")]
+    here = part(path)
+    if here == "__init__":
+        return [f"imports {n}" for n in sorted(roots - {"xpnet"})]
+    broken = []
+    if here in COMPUTE_PATH:
+        broken += [f"imports {n}" for n in sorted(roots & LIBRARIES)]
+        broken += [f"imports {n}" for n in sorted(names) if n.startswith("array_api_compat.")
+                   and n.split(".")[1] in LIBRARIES]
+    else:
+        broken += [f"imports {n}" for n in sorted((roots & LIBRARIES) - {"numpy"})]
+    if here not in ("backend", "_extras"):
+        broken += [f"imports dynamically: {n}" for n in sorted((names | roots) & DYNAMIC)]
+    broken += [f"imports {n}" for n in sorted(names) if n.split(".")[0] == "xpnet_backends"]
+    for name in sorted(names):
+        if name.split(".")[0] == "xpnet" and name.split(".")[1] not in ALLOWED[here]:
+            broken.append(f"imports {name}")
+    return broken
+
+
+FILES = sorted([*(ROOT / "xpnet").rglob("*.py"), *(ROOT / "backends").rglob("*.py")])
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_rules(path: Path) -> None:
+    assert broken_rules(path, path.read_text()) == []
+
+
+@pytest.mark.parametrize(("path", "source", "broken"), [
+    ("xpnet/functional/relu.py", "import numpy as np", "imports numpy"),
+    ("xpnet/functional/relu.py", "def f():\n    from jax import numpy", "imports jax"),
+    ("xpnet/layers/relu.py", "def f():\n    import array_api_strict", "imports array_api_strict"),
+    ("xpnet/losses.py", "import array_api_compat.torch", "imports array_api_compat.torch"),
+    ("xpnet/losses.py", "from array_api_compat import torch", "imports array_api_compat.torch"),
+    ("xpnet/metrics.py", "import importlib\n", "imports dynamically: importlib"),
+    ("xpnet/metrics.py", "from importlib import import_module",
+     "imports dynamically: importlib"),
+    ("xpnet/gradient.py", "def f():\n    return __import__('numpy')",
+     "imports dynamically: __import__"),
+    ("xpnet/functional/relu.py", "from xpnet import layers", "imports xpnet.layers"),
+    ("xpnet/functional/relu.py", "from xpnet.layers import Relu", "imports xpnet.layers.Relu"),
+    ("xpnet/optimizers.py", "from xpnet.layers import Layer", "imports xpnet.layers.Layer"),
+    ("xpnet/training/loop.py", "import xpnet_backends.jax_backend",
+     "imports xpnet_backends.jax_backend"),
+    ("xpnet/training/loop.py", "import torch", "imports torch"),
+    ("backends/xpnet_backends/jax_backend.py", "import numpy", "imports numpy"),
+    ("backends/xpnet_backends/jax_backend.py", "import array_api_compat.torch",
+     "imports array_api_compat.torch"),
+    ("backends/xpnet_backends/jax_backend.py", "from xpnet_backends import numpy_backend",
+     "imports xpnet_backends.numpy_backend"),
+])
+def test_the_test_sees_a_broken_rule(path: str, source: str, broken: str) -> None:
+    assert broken in broken_rules(ROOT / path, source)
+
+
+def test_no_file_shadows_a_library() -> None:
+    shadows = {p.stem for p in FILES} & LIBRARIES
+    assert not shadows
+
+
+def test_import_xpnet_imports_numpy_alone() -> None:
+    program = """
+import sys
+import xpnet
+roots = {name.partition(".")[0] for name in sys.modules}
+print(sorted(roots & {"cupy", "torch", "jax", "jaxlib", "array_api_strict", "scipy", "tqdm",
+                      "matplotlib", "pooch", "safetensors", "xpnet_backends"}))
+print("numpy" in roots)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True,
+                          check=True, env={"PYTHONPATH": f"{ROOT}:{ROOT / 'backends'}"})
+    assert done.stdout == "[]\nTrue\n"
