@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import math
 import sys
+import warnings
 from collections.abc import Callable
 from typing import NoReturn
 
@@ -62,15 +64,25 @@ def find_backend(options: argparse.Namespace) -> xpnet.Backend:
     return backend
 
 
+def check_installed(*modules: str) -> None:
+    """Miss what is not installed before the work, not after it (ImportError)."""
+    for module in modules:
+        if importlib.util.find_spec(module) is None:
+            raise ImportError(
+                f'this needs {module}, which is not installed: pip install "xpnet[train]"'
+            )
+
+
 def run(main: Callable[[], int]) -> NoReturn:
     """Run a script: errors of its user in one line with status 2, Ctrl-C with status 130."""
+    warnings.simplefilter("ignore", RuntimeWarning)  # NumPy's, of what an error will say
     program = sys.argv[0].replace("\\", "/").rpartition("/")[2]
     try:
         status = main()
     except KeyboardInterrupt:
         print(f"{program}: interrupted", file=sys.stderr)
         status = 130
-    except (ValueError, OSError, ImportError, MemoryError) as error:
+    except (ValueError, OSError, ImportError, MemoryError, RuntimeError) as error:
         print(f"{program}: {describe(error)}", file=sys.stderr)
         status = 2
     raise SystemExit(status)

@@ -3,10 +3,21 @@
 
 from __future__ import annotations
 
+import math
+import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 
-from _command import Parser, add_backend_options, find_backend, positive, run, whole_number
+from _command import (
+    Parser,
+    add_backend_options,
+    check_installed,
+    find_backend,
+    positive,
+    run,
+    whole_number,
+)
 
 from xpnet import SGD, Backend, History, Network, TwoLayerNet, fit, load_mnist, save_weights
 from xpnet.datasets import class_names
@@ -38,12 +49,16 @@ def main() -> int:
     options = parser.parse_args()
 
     backend = find_backend(options)
-    train, test = load_mnist(dataset=options.dataset, data_dir=options.data_dir, backend=backend)
+    train, test = load_mnist(flatten=False, dataset=options.dataset, data_dir=options.data_dir,
+                             backend=backend)
     out = options.out or Path("runs", time.strftime(f"{options.dataset}-%Y%m%d-%H%M%S"))
-    network = TwoLayerNet(train[0].shape[1], options.hidden, len(class_names(options.dataset)),
+    pixels = math.prod(train[0].shape[1:])
+    network = TwoLayerNet(pixels, options.hidden, len(class_names(options.dataset)),
                           weight_init_std="he", seed=options.seed, backend=backend,
                           dtype=options.dtype)
-    new = prepare(out)
+    check_installed("safetensors", *["tqdm"] * (not options.quiet),
+                    *["matplotlib"] * (not options.no_plot))
+    created = prepare(out)
     history = History()
     start = time.perf_counter()
     status = 0
@@ -54,8 +69,9 @@ def main() -> int:
     except KeyboardInterrupt:
         status = 130
     except BaseException:
-        if new:
-            out.rmdir()
+        for folder in created:
+            with suppress(OSError):
+                folder.rmdir()
         raise
     seconds = time.perf_counter() - start
     accuracy = float(network.accuracy(*test))
@@ -69,17 +85,16 @@ def main() -> int:
     return status
 
 
-def prepare(out: Path) -> bool:
-    """Make the run's folder, or refuse it before any work is done; tell whether it is new."""
+def prepare(out: Path) -> list[Path]:
+    """Make the run's folder, or refuse it before any work is done; give the folders it made."""
     for name in RESULTS:
         if (out / name).exists():
             raise ValueError(f"{out} already holds a run ({name}): name another --out")
-    new = not out.exists()
+    created = [folder for folder in (out, *out.parents) if not folder.exists()]
     out.mkdir(parents=True, exist_ok=True)
-    probe = out / ".writable"
-    probe.touch()
-    probe.unlink()
-    return new
+    with tempfile.TemporaryFile(dir=out):
+        pass
+    return created
 
 
 def save(out: Path, network: Network, history: History, description: dict[str, object]) -> None:
@@ -94,7 +109,7 @@ def draw(out: Path, network: Network, history: History, backend: Backend, datase
     draw_curves(out / "curves.png", history)
     x, t = (backend.to_numpy(a)[:24, ...] for a in test)
     y = backend.to_numpy(softmax(network.predict(backend.asarray(x))))
-    draw_predictions(out / "predictions.png", x.reshape(-1, 28, 28), t, y, class_names(dataset))
+    draw_predictions(out / "predictions.png", x[:, 0], t, y, class_names(dataset))
 
 
 if __name__ == "__main__":

@@ -36,6 +36,8 @@ def test_asarray_casts_to_a_dtype_of_any_library(eager: Variant) -> None:
         assert eager.backend.asarray([1.0, 2.0], dtype=dtype).dtype == wanted
     with pytest.raises(ValueError, match=f"{eager.backend.name} has no dtype 'float17'"):
         eager.backend.asarray([1.0], dtype="float17")
+    with pytest.raises(ValueError, match=f"{eager.backend.name} has no dtype 'sum'"):
+        eager.backend.asarray([1.0], dtype="sum")
 
 
 def test_read_only_host_arrays_can_be_moved(eager: Variant) -> None:
@@ -45,7 +47,7 @@ def test_read_only_host_arrays_can_be_moved(eager: Variant) -> None:
 
 def test_arrays_know_their_backend(eager: Variant) -> None:
     found = backend_of(eager.asarray([1.0]))
-    assert type(found) is type(eager.backend)
+    assert found == eager.backend
     assert found.device == eager.backend.device
 
 
@@ -63,7 +65,8 @@ def test_compiled_steps_compute_the_same(eager: Variant) -> None:
 def test_names() -> None:
     assert get_backend().name == get_backend("cpu").name == "numpy"
     assert get_backend("numpy:cpu").device == "cpu"
-    assert get_backend("numpy") is get_backend("cpu")
+    assert get_backend("numpy") == get_backend("cpu")
+    assert hash(get_backend("numpy")) == hash(get_backend("cpu"))
     backend = get_backend("numpy")
     assert get_backend(backend) is backend
     assert "numpy on cpu" in repr(backend)
@@ -127,6 +130,8 @@ def test_strict() -> None:
 def test_what_is_not_there_is_named() -> None:
     with pytest.raises(BackendError, match=r"no backend 'numpty'; available here: numpy.*cuda:1"):
         get_backend("numpty")
+    with pytest.raises(BackendError, match=r"named by a string, .* got None"):
+        get_backend(None)  # type: ignore[arg-type]
     with pytest.raises(BackendError, match="NumPy computes on the CPU only; got device 'cuda'"):
         get_backend("numpy:cuda")
 
@@ -134,7 +139,7 @@ def test_what_is_not_there_is_named() -> None:
 @pytest.fixture
 def forget(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Let backends be looked for afresh, and forget what this test found."""
-    caches = (xpnet.backend._backend, xpnet.backend._backend_class, xpnet.backend._entry_points)
+    caches = (xpnet.backend._backend_class, xpnet.backend._entry_points)
     for cache in caches:
         cache.cache_clear()
     yield monkeypatch
@@ -152,11 +157,30 @@ def test_a_library_that_is_not_installed_names_its_extra(forget: pytest.MonkeyPa
 
 
 class Device:
+    """CuPy's, which can be compared but not hashed."""
+
+    current = 0
+    __hash__ = None  # type: ignore[assignment]
+
     def __init__(self, number: int) -> None:
         self.id = number
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Device) and self.id == other.id
+
+    def __repr__(self) -> str:
+        return f"<CUDA Device {self.id}>"
+
     def use(self) -> None:
-        pass
+        Device.current = self.id
+
+
+class CupyArray:
+    def __init__(self, device: Device) -> None:
+        self.device = device
+
+    def __array_namespace__(self, *, api_version: str | None = None) -> ModuleType:
+        return sys.modules["array_api_compat.cupy"]
 
 
 def fake_cupy(monkeypatch: pytest.MonkeyPatch, gpus: int) -> None:
@@ -165,7 +189,8 @@ def fake_cupy(monkeypatch: pytest.MonkeyPatch, gpus: int) -> None:
     cuda = ModuleType("cupy.cuda")
     vars(cuda).update(Device=Device, runtime=ModuleType("cupy.cuda.runtime"))
     vars(cuda.runtime).update(getDeviceCount=lambda: gpus)
-    vars(cupy).update(is_available=lambda: gpus > 0, __version__="14.2.0", cuda=cuda)
+    vars(cupy).update(is_available=lambda: gpus > 0, __version__="14.2.0", cuda=cuda,
+                      ndarray=CupyArray)
     import array_api_compat
 
     monkeypatch.setitem(sys.modules, "cupy", cupy)
@@ -192,6 +217,15 @@ def test_cuda_with_gpus(forget: pytest.MonkeyPatch) -> None:
         with pytest.raises(BackendError, match=r"no CUDA GPU .* this machine has cuda:0, cuda:1"):
             get_backend(name)
     assert "cupy" in available_backends()
+
+
+def test_asking_for_a_gpu_makes_it_the_current_one(forget: pytest.MonkeyPatch) -> None:
+    fake_cupy(forget, gpus=2)
+    for name, number in (("cuda:1", 1), ("cuda:0", 0), ("cuda:1", 1), ("cuda", 0)):
+        get_backend(name)
+        assert Device.current == number
+    assert backend_of(CupyArray(Device(1))) == get_backend("cuda:1")
+    assert hash(get_backend("cuda:1")) == hash(get_backend("cupy:1"))
 
 
 def test_other_packages_bring_backends(forget: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -44,5 +44,17 @@ def test_certainty_of_the_wrong_class_is_finite(xp: Variant) -> None:
     xp.check(loss, -np.log(np.finfo(np.float64).smallest_normal), rtol=1e-14)
 
 
+def test_integers_are_refused(xp: Variant) -> None:
+    with pytest.raises(TypeError, match=r"cross_entropy_error wants a real floating dtype"):
+        xp.run(cross_entropy_error, np.array([[1, 0]]), np.array([0]))
+
+
+def test_half_precision_does_not_overflow() -> None:
+    y = np.full((70000, 2), 0.5, np.float16)
+    loss = cross_entropy_error(y, np.zeros(70000, int))
+    assert loss.dtype == np.float16
+    assert loss == np.float16(np.log(2))
+
+
 def test_an_empty_batch_is_0(xp: Variant) -> None:
     xp.check(xp.run(cross_entropy_error, np.zeros((0, 3)), np.zeros(0, int)), 0.0)

@@ -27,6 +27,13 @@ def test_backward_is_autograds_also_on_the_kink(
     xp.check(xp.run(relu_backward, dout, x), expected, dtype=dtype, rtol=0)
 
 
+def test_a_dout_that_does_not_fit_is_refused(xp: Variant) -> None:
+    with pytest.raises(ValueError, match=r"relu_backward wants dout of shape \(3, 4\)"):
+        xp.run(relu_backward, np.ones((3, 1)), np.ones((3, 4)))
+    with pytest.raises(TypeError, match=r"relu_backward wants dout of dtype .*float32"):
+        xp.run(relu_backward, np.ones((3, 4)), np.ones((3, 4), np.float32))
+
+
 def test_nan_is_not_hidden(xp: Variant) -> None:
     x = np.array([np.nan, np.inf, -np.inf])
     xp.check(xp.run(relu, x), [np.nan, np.inf, 0])

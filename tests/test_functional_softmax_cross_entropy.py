@@ -113,6 +113,24 @@ def test_labels_outside_the_classes_make_the_loss_nan(xp: Variant) -> None:
         xp.check(xp.run(softmax_cross_entropy, x, np.array(t)), np.nan)
 
 
+def test_half_precision_does_not_overflow() -> None:
+    loss = softmax_cross_entropy(np.zeros((70000, 10), np.float16), np.zeros(70000, int))
+    assert loss.dtype == np.float16
+    assert loss == np.float16(np.log(10))
+
+
+@pytest.mark.parametrize("dout", [np.array(2.0), np.array(2.0, np.float32)])
+def test_dout_does_not_change_the_dtype(xp: Variant, dout: Any) -> None:
+    x = np.zeros((2, 3), np.float32)
+    dx = xp.run(softmax_cross_entropy_backward, dout, x, np.array([0, 1]))
+    xp.check(dx, [[-2 / 3, 1 / 3, 1 / 3], [1 / 3, -2 / 3, 1 / 3]], dtype="float32", rtol=1e-6)
+
+
+def test_a_dout_of_another_shape_is_refused(xp: Variant) -> None:
+    with pytest.raises(ValueError, match=r"dout of the loss's shape \(\) wanted; got \(7,\)"):
+        xp.run(softmax_cross_entropy_backward, np.ones(7), np.zeros((2, 3)), np.array([0, 1]))
+
+
 def test_an_empty_batch_is_0(xp: Variant) -> None:
     x, t = np.zeros((0, 3)), np.zeros(0, int)
     xp.check(xp.run(softmax_cross_entropy, x, t), 0.0)

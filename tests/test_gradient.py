@@ -109,7 +109,9 @@ def test_the_step(eager: Variant) -> None:
         return 0.0 * float(x[0])
 
     root = np.finfo(np.float64).eps ** (1 / 3)
-    for host, scale in (([8.0], 8), ([0.0], 1), ([0.0, 2.0], np.sqrt(2)), ([1e-9], 1e-9)):
+    # The larger of the element and the rms: 4, above sqrt(18/2); sqrt(2), above 0.
+    for host, scale in (([8.0], 8), ([0.0], 1), ([0.0, 2.0], np.sqrt(2)), ([1e-9], 1e-9),
+                        ([-4.0, 1.0], 4), ([1.0, -1.0, 2.0], np.sqrt(2))):
         seen.clear()
         numerical_gradient(f, eager.asarray(host))
         assert seen[0] - host[0] == pytest.approx(root * scale, rel=1e-5)
@@ -124,6 +126,41 @@ def test_the_difference_is_divided_by_the_step_taken() -> None:
     gradient = numerical_gradient(lambda x: x.sum(), np.array([1.0], np.float32), h=1e-4)
     assert gradient.dtype == np.float32
     assert abs(gradient[0] - 1) < 1e-6
+
+
+def test_a_step_that_is_a_numpy_scalar_does_not_change_the_dtype(eager: Variant) -> None:
+    x = eager.asarray(np.array([1.0, 2.0], np.float32))
+    gradient = numerical_gradient(cubes(eager), x, h=np.float64(1e-2))
+    eager.check(gradient, [3.0, 12.0], dtype="float32", rtol=1e-3)
+
+
+def test_half_precision_divides_before_it_rounds() -> None:
+    for x, slope in ((1e4, 100.0), (1e-4, 1e-3)):
+        gradient = numerical_gradient(
+            lambda x, slope=slope: slope * float(x[0]), np.array([x], np.float16))  # type: ignore[misc]
+        np.testing.assert_allclose(gradient, [slope], rtol=1e-2)
+
+
+@pytest.mark.filterwarnings("ignore:overflow")
+def test_what_overflows_is_refused() -> None:
+    for x in (np.array([3.4e38], np.float32), np.array([1e-45], np.float32)):
+        with pytest.raises(ValueError, match="its default step is lost in float32 at this x"):
+            numerical_gradient(lambda x: x.sum(), x)
+
+
+@pytest.mark.skipif(not installed("torch"), reason="torch is not installed")
+def test_elements_that_share_memory_are_refused() -> None:
+    import torch
+
+    one = torch.ones(1, dtype=torch.float64)
+    with pytest.raises(ValueError, match="elements of this x share their memory"):
+        numerical_gradient(torch.sum, one.expand(3))
+    assert one.tolist() == [1.0]
+
+
+def test_a_stacked_f_may_return_a_view(eager: Variant) -> None:
+    x = eager.asarray([1.0, 2.0])
+    eager.check(stacked_numerical_gradient(lambda xs: xs[:, 0], x), [1.0, 0.0], rtol=1e-9)
 
 
 def test_extreme_scales_neither_overflow_nor_vanish() -> None:

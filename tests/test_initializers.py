@@ -39,6 +39,8 @@ def test_one_seed_one_draw() -> None:
 
 def test_a_stack_is_its_seeds() -> None:
     stack = affine_parameters([4, 3, 2], 0.01, [5, 7])
+    np.testing.assert_array_equal(
+        stack["W1"], affine_parameters([4, 3, 2], 0.01, np.array([5, 7]))["W1"])
     for k, seed in enumerate((5, 7)):
         for name, p in affine_parameters([4, 3, 2], 0.01, seed).items():
             np.testing.assert_array_equal(stack[name][k], p)
@@ -51,5 +53,7 @@ def test_nonsense() -> None:
             affine_parameters(sizes, 0.01, 0)
     with pytest.raises(ValueError, match="a seed is a whole number from 0; got -1"):
         affine_parameters([4, 3], 0.01, -1)
+    with pytest.raises(ValueError, match="a seed is a whole number from 0; got '12'"):
+        affine_parameters([4, 3], 0.01, "12")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="at least one seed"):
         affine_parameters([4, 3], 0.01, [])

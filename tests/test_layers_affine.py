@@ -47,6 +47,22 @@ def test_a_stack_equals_its_members(xp: Variant) -> None:
             xp.check(db[k, ...], dout[k].sum(0), rtol=1e-13)
 
 
+def test_an_image_before_a_row_leaves_no_trace(eager: Variant) -> None:
+    layer = Affine(eager.asarray(np.ones((12, 2))), eager.asarray(np.zeros(2)))
+    layer.forward(eager.asarray(np.ones((5, 3, 4))))
+    layer.forward(eager.asarray(np.ones((5, 12))))
+    eager.check(layer.backward(eager.asarray(np.ones((5, 2)))), np.full((5, 12), 2.0))
+
+
+def test_a_stack_flattens_behind_its_axes(xp: Variant) -> None:
+    W, b, dout = normal(3, (3, 12, 2), (3, 2), (3, 5, 2))
+    (x,) = normal(4, (3, 5, 3, 4))
+    out, dx, _, _ = xp.run(forward_backward, x, W, b, dout)
+    for k in range(3):
+        xp.check(out[k, ...], x[k].reshape(5, 12) @ W[k] + b[k], rtol=1e-12, atol=1e-14)
+        xp.check(dx[k, ...], (dout[k] @ W[k].T).reshape(5, 3, 4), rtol=1e-12, atol=1e-14)
+
+
 def test_the_arrays_given_are_the_layers_own(eager: Variant) -> None:
     W, b = eager.asarray(np.ones((4, 2))), eager.asarray(np.zeros(2))
     layer = Affine(W, b)
@@ -75,6 +91,10 @@ def test_parameters_that_do_not_fit(xp: Variant) -> None:
     for W, b in (((4, 2), (3,)), ((4,), (4,)), ((4, 2), ())):
         with pytest.raises(ValueError, match=r"Affine wants W of shape \(…, D, M\)"):
             xp.run(Affine, np.ones(W), np.ones(b))
+    with pytest.raises(TypeError, match=r"one dtype; got .*float32 and .*float64"):
+        xp.run(Affine, np.ones((4, 2), np.float32), np.ones(2))
+    with pytest.raises(TypeError, match=r"Affine wants a real floating dtype; got .*int64"):
+        xp.run(Affine, np.ones((4, 2), int), np.ones(2, int))
 
 
 def test_backward_wants_a_forward(eager: Variant) -> None:

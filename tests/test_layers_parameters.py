@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from variants import Variant
+from variants import Variant, installed
 
 from xpnet import Affine
 
@@ -43,6 +43,34 @@ def test_another_library_is_refused(eager: Variant) -> None:
         pytest.skip("NumPy's own arrays fit")
     with pytest.raises(TypeError, match="arrays of one array-API library"):
         layer(eager).params["W"] = np.ones((4, 2))
+
+
+def test_what_is_no_array_or_elsewhere_is_refused(eager: Variant) -> None:
+    for wrong in (0.0, None, [1.0, 2.0]):
+        with pytest.raises(TypeError, match='parameter "b" is an array; got'):
+            layer(eager).params["b"] = wrong
+
+
+@pytest.mark.skipif(not installed("torch"), reason="torch is not installed")
+def test_another_device_or_an_autograd_tape_is_refused() -> None:
+    import torch
+
+    affine = Affine(torch.ones(4, 2), torch.zeros(2))
+    with pytest.raises(ValueError, match='parameter "b" is on cpu; got one on meta'):
+        affine.params["b"] = torch.zeros(2, device="meta")
+    with pytest.raises(TypeError, match=r'parameter "b" .* requires_grad=True'):
+        affine.params["b"] = torch.zeros(2, requires_grad=True)
+    with pytest.raises(TypeError, match=r'parameter "b" .* requires_grad=True'):
+        affine.bind({"b": torch.zeros(2, requires_grad=True)})
+
+
+@pytest.mark.skipif(not installed("jax"), reason="jax is not installed")
+def test_a_tracer_is_refused() -> None:
+    import jax
+
+    affine = Affine(jax.numpy.ones((4, 2)), jax.numpy.zeros(2))
+    with pytest.raises(TypeError, match=r'parameter "b" was called on a tracer .* bind it instead'):
+        jax.jit(lambda b: affine.params.update(b=b))(jax.numpy.zeros(2))
 
 
 def test_names(eager: Variant) -> None:

@@ -35,3 +35,9 @@ def test_an_empty_batch_is_0(xp: Variant) -> None:
 def test_labels_that_do_not_fit(xp: Variant) -> None:
     with pytest.raises(ValueError, match=r"labels for scores of shape \(4, 3\) .* got \(3,\)"):
         xp.run(accuracy, np.zeros((4, 3)), np.zeros(3, int))
+    with pytest.raises(ValueError, match=r"labels for scores of shape \(4, 3\) .* got \(4, 5\)"):
+        xp.run(accuracy, np.zeros((4, 3)), np.zeros((4, 5)))
+
+
+def test_one_row(xp: Variant) -> None:
+    xp.check(xp.run(accuracy, np.array([0.1, 0.9]), np.array(1)), 1.0)

@@ -96,9 +96,14 @@ def load(**options: Any) -> Any:
     return load_mnist(normalize=False, dataset="fake", **options)
 
 
-def offered(monkeypatch: pytest.MonkeyPatch, data: Fake, **fields: Any) -> Source:
-    """Offer the data set under the name "fake"."""
-    source = Source(data.source.parts, **fields)
+NOBODY = "http://127.0.0.1:9/"
+
+
+def offered(
+    monkeypatch: pytest.MonkeyPatch, data: Fake, *, url: str | None = NOBODY, **fields: Any
+) -> Source:
+    """Offer the data set under the name "fake", for download where nobody answers."""
+    source = Source(data.source.parts, url=url, **fields)
     monkeypatch.setitem(SOURCES, "fake", source)
     return source
 
@@ -448,18 +453,18 @@ def test_no_connection(server: Server, cache: Path, monkeypatch: pytest.MonkeyPa
 def test_without_pooch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pooch", None)
     data = fake(0)
-    offered(monkeypatch, data, url="http://127.0.0.1:9/")
+    offered(monkeypatch, data)
     with pytest.raises(ImportError, match=r'pooch.*not installed.*xpnet\[train\]') as caught:
         load()
     assert "fake" in str(caught.value)
     data.check(load(data_dir=data.write(tmp_path / "data")))
-    offered(monkeypatch, data, folders=(tmp_path / "data",), url="http://127.0.0.1:9/")
+    offered(monkeypatch, data, folders=(tmp_path / "data",))
     data.check(load())
     assert load_mnist()[0][0].shape == (4000, 784)
 
 
 def test_broken_installation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    offered(monkeypatch, fake(0), folders=(tmp_path / "mnist_5k",))
+    offered(monkeypatch, fake(0), url=None, folders=(tmp_path / "mnist_5k",))
     refused("fake", str(tmp_path / "mnist_5k"), "installation is broken")
 
 

@@ -7,7 +7,7 @@ import pytest
 from autograd import gradients
 from variants import Variant, installed
 
-from xpnet import SGD, TwoLayerNet
+from xpnet import SGD, Affine, Network, Relu, SoftmaxWithLoss, TwoLayerNet
 
 NAMES = ["W1", "b1", "W2", "b2"]
 
@@ -106,9 +106,15 @@ def test_numpy_stacks_equal_their_members_exactly() -> None:
 
 
 @pytest.mark.parametrize("seed", [0, [3, 1]])
-def test_numerical_gradient_is_backpropagations(eager: Variant, seed: Any) -> None:
+@pytest.mark.parametrize("kind", ["numbers", "rows", "images"])
+def test_numerical_gradient_is_backpropagations(eager: Variant, seed: Any, kind: str) -> None:
     net = two_layer_net(eager, seed=seed)
-    x, t = (eager.asarray(a) for a in data(3))
+    x, t = data(3)
+    if kind == "images":
+        x = x.reshape(3, 2, 6) if seed == 0 else x.reshape(1, 3, 2, 6)
+    if kind == "rows":
+        t = np.eye(4)[t] if seed else np.eye(4, dtype=int)[t]
+    x, t = eager.asarray(x), eager.asarray(t)
     before = {name: eager.backend.to_numpy(p).copy() for name, p in net.params.items()}
     numerical, backprop = net.numerical_gradient(x, t), net.gradient(x, t)
     assert list(numerical) == NAMES
@@ -189,6 +195,47 @@ def test_bad_input(eager: Variant) -> None:
         net.bind({"W3": eager.asarray(x)})
 
 
+def test_a_stack_takes_images_and_integer_rows_with_its_axis(xp: Variant) -> None:
+    net = two_layer_net(xp, seed=[3, 1])
+    x, t = data()
+    rows = np.eye(4, dtype=int)[t]
+    loss = xp.run(lambda x, t: net.bind({}).loss(x, t), x.reshape(1, 6, 2, 6), rows[None])
+    host = TwoLayerNet(12, 7, 4, "he", seed=[3, 1]).loss(x, t)
+    xp.check(loss, host, rtol=1e-12)
+    with pytest.raises(ValueError, match=r"want a stack axis too, t\[None, \.\.\.\]"):
+        xp.run(lambda x, t: net.bind({}).loss(x, t), x, rows)
+
+
+def test_names_that_collide() -> None:
+    class Affine2(Affine):
+        pass
+
+    W, b = np.ones((2, 2)), np.zeros(2)
+    with pytest.raises(ValueError, match=r'Affine21 and Affine1 would both have the .* "W1"'):
+        Network({"Affine1": Affine(W, b), "Affine21": Affine2(W, b)}, SoftmaxWithLoss())
+
+
+def test_a_network_without_parameters(eager: Variant) -> None:
+    net = Network({"Relu1": Relu()}, SoftmaxWithLoss())
+    eager.check(net.predict(eager.asarray([[1.0, -1.0]])), [[1.0, 0.0]])
+    assert len(net.params) == 0
+
+
+def test_half_precision(eager: Variant) -> None:
+    if not hasattr(eager.namespace, "bfloat16"):
+        pytest.skip(f"{eager.backend.name} has no bfloat16")
+    net = two_layer_net(eager, dtype="bfloat16")
+    x, t = (eager.asarray(a) for a in data())
+    loss, grads = net.loss_and_gradient(x, t)
+    expected, exact = two_layer_net(eager).loss_and_gradient(x, t)
+    assert loss.dtype == eager.namespace.bfloat16
+    assert float(loss) == pytest.approx(float(expected), rel=2**-6)  # 8 bits, a few roundings
+    for name, g in grads.items():
+        far = eager.namespace.astype(g, eager.namespace.float64) - exact[name]
+        largest = float(eager.namespace.max(eager.namespace.abs(exact[name])))
+        assert float(eager.namespace.max(eager.namespace.abs(far))) < 2**-5 * largest
+
+
 def test_nonsense_sizes_and_names() -> None:
     with pytest.raises(ValueError, match="whole numbers above 0; got 0"):
         TwoLayerNet(784, 0, 10)
@@ -196,3 +243,5 @@ def test_nonsense_sizes_and_names() -> None:
         TwoLayerNet(784, 50, 10, backend="numpty")
     with pytest.raises(ValueError, match="numpy has no dtype 'float17'"):
         TwoLayerNet(784, 50, 10, dtype="float17")
+    with pytest.raises(TypeError, match="Affine wants a real floating dtype; got int64"):
+        TwoLayerNet(784, 50, 10, dtype="int64")

@@ -57,9 +57,14 @@ def test_atomic_path_keeps_what_was_there(
 ) -> None:
     for name, old in before.items():
         (tmp_path / name).write_bytes(old)
-    with pytest.raises(error), atomic_path(tmp_path / "some.file") as temporary:
-        temporary.write_bytes(b"half of the n")
-        raise error
+
+    def write() -> None:
+        with atomic_path(tmp_path / "some.file") as temporary:
+            temporary.write_bytes(b"half of the n")
+            raise error
+
+    with pytest.raises(error):
+        write()
     assert content(tmp_path) == before
 
 
@@ -390,7 +395,7 @@ def pixels(image: NDArray[Any], colour: str) -> int:
     (HISTORY, True, True),
     (History(HISTORY.epochs[:1]), True, True),  # a line of one point is invisible
     (History([Epoch(1, 2.0, None, 1.0, 1.0), Epoch(2, 1.0, None, 1.0, 1.0)]), True, False),
-    (History([Epoch(1, 0.0, 0.0, 1.0, 1.0), Epoch(2, 0.0, 0.0, 1.0, 1.0)]), True, True),
+    (History([Epoch(1, 2.0, 0.5, 1.0, 1.0), Epoch(2, 2.0, 0.5, 1.0, 1.0)]), True, True),
     (History(), False, False),
 ], ids=["some", "one epoch", "no accuracy", "flat", "none"])
 def test_curves(tmp_path: Path, history: History, loss: bool, accuracy: bool) -> None:

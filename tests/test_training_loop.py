@@ -5,9 +5,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from variants import Variant
+from test_functional_labels import INTEGERS
+from variants import Variant, make
 
 from xpnet import SGD, History, NonFiniteLossError, TwoLayerNet, fit
+from xpnet.functional._array import array_namespace
 from xpnet.training.batches import epoch_batches
 
 
@@ -117,12 +119,88 @@ def test_a_loss_that_becomes_nan_leaves_the_last_whole_epoch(eager: Variant) -> 
     history = History()
     fit(net, x, t, optimizer=SGD(0.5), epochs=1, batch_size=20, progress=False, history=history)
     kept = {name: eager.backend.to_numpy(p).copy() for name, p in net.params.items()}
-    with pytest.raises(NonFiniteLossError, match=r"the loss became (nan|inf) at step \d of epoch 1"):
+    with pytest.raises(NonFiniteLossError, match=r"the loss became (nan|inf) at step \d of epoch 2"):
         fit(net, x, t, optimizer=SGD(1e300), epochs=5, batch_size=20, progress=False,
             history=history)
     assert len(history.epochs) == 1
     for name, p in net.params.items():
         eager.check(p, kept[name], rtol=0)
+
+
+class Breaking(SGD):
+    """An optimiser that makes parameters NaN after so many steps."""
+
+    def __init__(self, steps: int) -> None:
+        super().__init__(0.5)
+        self.steps = steps
+
+    def init(self, params: Any) -> Any:
+        return {"step": 0 * params["W1"][0, 0]}  # an array: a compiled step counts, too
+
+    def update(self, params: Any, grads: Any, state: Any) -> Any:
+        params, _ = super().update(params, grads, {})
+        step = state["step"]
+        factor = array_namespace(step).where(step < self.steps, 0 * step + 1, float("nan"))
+        return {k: p * factor for k, p in params.items()}, {"step": step + 1}
+
+
+def test_a_last_step_that_breaks_the_parameters_is_found(eager: Variant) -> None:
+    x, t = problem(eager)
+    net = network(eager)
+    before = eager.backend.to_numpy(net.params["W1"]).copy()
+    with pytest.raises(NonFiniteLossError, match="last step of epoch 1 made parameters NaN or inf"):
+        fit(net, x, t, optimizer=Breaking(steps=2), epochs=1, batch_size=20, progress=False)
+    eager.check(net.params["W1"], before, rtol=0)
+
+
+class BreakingThenInterrupted(Breaking):
+    def update(self, params: Any, grads: Any, state: Any) -> Any:
+        if state["step"] > self.steps:
+            signal.raise_signal(signal.SIGINT)
+        return super().update(params, grads, state)
+
+
+def test_an_interrupt_does_not_keep_broken_parameters() -> None:
+    x, t = problem(make("numpy"))
+    net = network(make("numpy"))
+    before = net.params["W1"].copy()
+    with pytest.raises(KeyboardInterrupt):
+        fit(net, x, t, optimizer=BreakingThenInterrupted(steps=1), epochs=1, batch_size=20,
+            progress=False)
+    np.testing.assert_array_equal(net.params["W1"], before)
+
+
+def test_it_goes_on_from_a_history(eager: Variant) -> None:
+    x, t = problem(eager)
+    at_once, in_two = network(eager), network(eager)
+    options: dict[str, Any] = {"optimizer": SGD(0.1), "batch_size": 10, "progress": False}
+    whole = fit(at_once, x, t, epochs=4, **options)
+    history = fit(in_two, x, t, epochs=1, **options)
+    assert fit(in_two, x, t, epochs=3, history=history, **options) is history
+    assert [e.epoch for e in history.epochs] == [1, 2, 3, 4]
+    assert [e.loss for e in history.epochs] == [e.loss for e in whole.epochs]
+    assert history.epochs[-1].seconds > history.epochs[0].seconds
+
+
+@pytest.mark.parametrize("dtype", INTEGERS)
+def test_labels_of_any_integer_dtype(eager: Variant, dtype: str) -> None:
+    x, t = problem(eager)
+    numbers = eager.asarray(eager.backend.to_numpy(t).astype(dtype))
+    expected, found = (
+        fit(network(eager), x, labels, optimizer=SGD(0.5), epochs=1, batch_size=20,
+            progress=False).epochs[0].loss
+        for labels in (t, numbers)
+    )
+    assert found == expected
+
+
+def test_bfloat16(eager: Variant) -> None:
+    if not hasattr(eager.namespace, "bfloat16"):
+        pytest.skip(f"{eager.backend.name} has no bfloat16")
+    x, t = problem(eager)
+    net = TwoLayerNet(2, 16, 3, "he", seed=0, backend=eager.backend, dtype="bfloat16")
+    history = fit(net, x, t, optimizer=SGD(0.5), epochs=30, batch_size=20, progress=False)
+    assert history.epochs[-1].loss < 0.6 * history.epochs[0].loss
 
 
 def test_bad_input(eager: Variant) -> None:
@@ -139,6 +217,10 @@ def test_bad_input(eager: Variant) -> None:
     ):
         with pytest.raises(ValueError, match=message):
             train(t=asarray(labels))
+    holes = eager.backend.to_numpy(x).copy()
+    holes[3, 1] = np.nan
+    with pytest.raises(ValueError, match="training data: finite numbers wanted; x holds NaN"):
+        train(x=asarray(holes))
     with pytest.raises(ValueError, match="validation data: labels from 0 to 2 wanted"):
         train(validation=(x, asarray(np.full(60, 9))))
     with pytest.raises(ValueError, match="batch_size 61 for 60 rows"):

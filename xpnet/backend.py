@@ -64,9 +64,12 @@ class Backend(ABC):
             getattr(dtype, "name", None) or getattr(dtype, "__name__", None) or str(dtype)
         )
         found = getattr(self.namespace, str(name).rpartition(".")[2], None)
-        if found is None:
-            raise ValueError(f"{self.name} has no dtype {name!r}")
-        return found
+        try:
+            if found is not None and self.namespace.isdtype(found, ("bool", "numeric")):
+                return found
+        except (AttributeError, TypeError, ValueError):  # what has that name is no dtype
+            pass
+        raise ValueError(f"{self.name} has no dtype {name!r}")
 
     @property
     def default_dtype(self) -> Any:
@@ -89,7 +92,8 @@ class Backend(ABC):
         x : array_like
             What to move. Memory may be shared where the library can.
         dtype : str or dtype, optional
-            Cast to it; by default the dtype stays.
+            Cast to it; by default the dtype stays, as far as the library has it: JAX makes 32 bits
+            of 64 unless 64-bit types are enabled, and refuses them only where they are asked for.
         """
         wanted = None if dtype is None else self.dtype(dtype)
         return self.namespace.asarray(x, dtype=wanted, device=self.device)
@@ -108,6 +112,12 @@ class Backend(ABC):
         By default there is nothing to be done, and the function itself is returned.
         """
         return step
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and self.device == getattr(other, "device", None)
+
+    def __hash__(self) -> int:
+        return hash((type(self), str(self.device)))
 
     def __repr__(self) -> str:
         return f"<xpnet backend {self.name} on {self.device}>"
@@ -146,8 +156,10 @@ def get_backend(name: str | Backend = "cpu") -> Backend:
     """
     if isinstance(name, Backend):
         return name
+    if not isinstance(name, str):
+        raise BackendError(f'a backend is named by a string, as "cpu" or "torch:cuda"; got {name!r}')
     library, _, device_name = name.partition(":")
-    return _backend(_HARDWARE.get(library, library), device_name or None)
+    return _backend_class(_HARDWARE.get(library, library))(device_name or None)
 
 
 def available_backends() -> list[str]:
@@ -176,14 +188,9 @@ def backend_of(x: Array) -> Backend:
     for name in [*loaded, *_entry_points()]:
         backend = _backend_class(name)
         if backend.namespace.__name__ == xp.__name__:
-            return _backend(name, device(x))
+            return backend(device(x))
     raise BackendError(f"no backend for arrays of {xp.__name__}; there are "
                        f"{', '.join(available_backends())}")
-
-
-@functools.lru_cache(maxsize=64)
-def _backend(name: str, device: Any) -> Backend:
-    return _backend_class(name)(device)
 
 
 @functools.lru_cache(maxsize=64)

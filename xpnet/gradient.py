@@ -14,12 +14,16 @@ from xpnet.functional._array import (
     check_concrete,
     check_floating,
     device,
+    sum_dtype,
 )
 
 __all__ = ["numerical_gradient", "stacked_numerical_gradient"]
 
 CHUNK = 2**20
-"""Elements evaluated in one stack: 8 MiB of float64, the fastest on a CPU by a small margin."""
+"""Elements evaluated in one stack: 8 MiB of float64, the fastest on a CPU by a small margin.
+
+Immutable arrays, whose stacks are made anew each time, get four times as many.
+"""
 
 
 def numerical_gradient(
@@ -57,11 +61,14 @@ def numerical_gradient(
         If `f` does not return a scalar, `x` is not finite, or `h` is too small for the dtype.
     """
     xp = array_namespace(x)
-    plus, minus = _perturbed(x, h, axes=None)
+    check_concrete("numerical_gradient", x, remedy="call it outside of jit")
+    check_floating("numerical_gradient", x)
     if not bool(xp.all(xp.isfinite(x))):
         raise ValueError("numerical_gradient wants finite numbers; x holds NaN or infinity")
-    if bool(xp.any(plus == minus)):
-        raise ValueError(f"numerical_gradient: a step h of {h} is lost in {x.dtype} at this x")
+    plus, minus = _perturbed(x, h, axes=None)
+    if not bool(xp.all((plus != minus) & xp.isfinite(plus - minus))):
+        step = "its default step" if h is None else f"a step h of {h}"
+        raise ValueError(f"numerical_gradient: {step} is lost in {x.dtype} at this x")
 
     evaluate = _in_place(f, x) if array_api_compat.is_writeable_array(x) else _on_copies(f, x)
     differences = [
@@ -75,8 +82,9 @@ def numerical_gradient(
             "the gradient would be zeros. Use the argument of f, as in "
             "lambda W: network.bind({'W1': W}).loss(x, t)"
         )
-    df = xp.reshape(xp.asarray(differences, dtype=x.dtype, device=device(x)), x.shape)
-    return df / (plus - minus)
+    wide = sum_dtype(x)
+    df = xp.reshape(xp.asarray(differences, dtype=wide, device=device(x)), x.shape)
+    return xp.astype(df / xp.astype(plus - minus, wide), x.dtype)
 
 
 def stacked_numerical_gradient(
@@ -104,6 +112,8 @@ def stacked_numerical_gradient(
     """
     xp = array_namespace(x)
     shape = tuple(x.shape)
+    check_concrete("stacked_numerical_gradient", x, remedy="call it outside of jit")
+    check_floating("stacked_numerical_gradient", x)
     members, n = math.prod(shape[:stack_axes]), math.prod(shape[stack_axes:])
     if members * n == 0:
         return xp.zeros_like(x)
@@ -111,8 +121,9 @@ def stacked_numerical_gradient(
         xp.reshape(p, (members, n))
         for p in _perturbed(x, h, axes=tuple(range(stack_axes, x.ndim)))
     )
-    count = max(1, min(n, CHUNK // (members * n)))
-    with_elements = _replacer(xp.reshape(x, (members, n)), count)
+    mutable = array_api_compat.is_writeable_array(xp.zeros_like(x))
+    count = max(1, min(n, (CHUNK if mutable else 4 * CHUNK) // (members * n)))
+    with_elements = _replacer(xp.reshape(x, (members, n)), count, mutable)
 
     def values(points: Array, first: int) -> Array:
         stacks = with_elements(points[:, first:first + count], first)
@@ -121,7 +132,8 @@ def stacked_numerical_gradient(
     columns = []
     for first in range(0, n, count):
         first = min(first, n - count)  # the last stack overlaps: all are of one shape, for tracers
-        columns.append(values(plus, first) - values(minus, first))
+        f_plus = xp.asarray(values(plus, first), copy=True)  # f may have given a view of the stack
+        columns.append(f_plus - values(minus, first))
     *full, last = columns
     df = xp.concat([*full, last[len(full) * count - n:, :]], axis=0)
     return xp.reshape(df.mT / (plus - minus), shape)
@@ -129,12 +141,10 @@ def stacked_numerical_gradient(
 
 def _perturbed(x: Array, h: float | None, axes: tuple[int, ...] | None) -> tuple[Array, Array]:
     """Give x + h and x - h, all elements at once; `axes`: over which to take the mean square."""
-    check_concrete("numerical_gradient", x, remedy="call it outside of jit")
-    check_floating("numerical_gradient", x)
     if h is not None:
         if not 0 < h < math.inf:
             raise ValueError(f"numerical_gradient wants a step h above 0; got {h}")
-        return x + h, x - h
+        return x + float(h), x - float(h)  # float(): a NumPy scalar would promote the dtype
     xp = array_namespace(x)
     size = xp.abs(x)
     if array_api_compat.size(x):
@@ -157,11 +167,15 @@ def _scalar(value: Array | float) -> float:
 def _in_place(
     f: Callable[[Array], Array | float], x: Array
 ) -> Callable[[tuple[int, ...], Array], float]:
-    original = array_namespace(x).asarray(x, copy=True)
+    xp = array_namespace(x)
+    original = xp.asarray(x, copy=True)
 
     def evaluate(index: tuple[int, ...], values: Array) -> float:
         try:
             x[index] = values[index]
+            if not any(index) and int(xp.sum(xp.astype(x != original, xp.int32))) != 1:
+                raise ValueError("numerical_gradient changes x element by element, but elements "
+                                 "of this x share their memory: pass a copy")
             return _scalar(f(x))
         finally:
             x[index] = original[index]
@@ -191,7 +205,7 @@ def _ignores(f: Callable[[Array], Array | float], x: Array) -> bool:
         return False
 
 
-def _replacer(base: Array, count: int) -> Callable[[Array, int], Array]:
+def _replacer(base: Array, count: int, mutable: bool) -> Callable[[Array, int], Array]:
     """Make a function that copies `base` `(members, n)` `count` times, with one other element each.
 
     `replace(values, first)` gives `(count, members, n)`, in whose k-th copy the element first + k
@@ -199,7 +213,7 @@ def _replacer(base: Array, count: int) -> Callable[[Array, int], Array]:
     """
     xp = array_namespace(base)
     members, n = base.shape
-    if not array_api_compat.is_writeable_array(xp.zeros_like(base)):
+    if not mutable:
         copies = xp.arange(count, device=device(base))[:, None, None]
         columns = xp.arange(n, device=device(base))
         return lambda values, first: xp.where(

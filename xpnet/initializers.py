@@ -5,14 +5,14 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 __all__ = ["Seed", "affine_parameters", "weight_std"]
 
-Seed: TypeAlias = int | Sequence[int] | None
+Seed: TypeAlias = int | Sequence[int] | NDArray[np.integer[Any]] | None
 """A seed; one a network, for a stack of networks; or None, for values that differ every time."""
 
 
@@ -60,12 +60,14 @@ def affine_parameters(
     for n in sizes:
         if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1:
             raise ValueError(f"sizes of layers are whole numbers above 0; got {n!r}")
-    if isinstance(seed, Sequence):
-        if not seed:
+    if isinstance(seed, list | tuple | range | np.ndarray):
+        if len(seed) == 0:
             raise ValueError("a stack of networks wants at least one seed; got none")
         members = [affine_parameters(sizes, weight_init_std, s) for s in seed]
         return {name: np.stack([m[name] for m in members]) for name in members[0]}
-    if seed is not None and (isinstance(seed, bool) or seed < 0):
+    if seed is not None and (
+        isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0
+    ):
         raise ValueError(f"a seed is a whole number from 0; got {seed!r}")
     rng = np.random.default_rng(seed)
     params = {}

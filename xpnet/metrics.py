@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from xpnet.functional._array import Array, array_namespace, check_floating
+from xpnet.functional._array import Array, array_namespace, check_floating, sum_dtype
 from xpnet.functional.labels import is_one_hot
 
 __all__ = ["accuracy"]
@@ -14,7 +14,7 @@ def accuracy(y: Array, t: Array) -> Array:
     Parameters
     ----------
     y : array
-        Scores or probabilities, `(N, C)`, or a stack `(…, N, C)`.
+        Scores or probabilities, `(N, C)`, a stack `(…, N, C)`, or one row `(C,)`.
     t : array
         Class numbers `(…, N)` of an integer dtype, or one-hot rows `(…, N, C)`.
 
@@ -26,13 +26,17 @@ def accuracy(y: Array, t: Array) -> Array:
     """
     check_floating("accuracy", y)
     xp = array_namespace(y, t)
-    predicted = xp.argmax(y, axis=-1)
-    if is_one_hot(t, y.ndim):
-        t = xp.argmax(xp.astype(t, y.dtype, copy=False), axis=-1)
-    if t.ndim < 1 or t.shape[-1] != y.shape[-2]:
+    if y.ndim == 1:
+        return accuracy(y[None, :], t[None, ...])
+    one_hot = is_one_hot(t, y.ndim)
+    axes = 2 if one_hot else 1
+    if tuple(t.shape[-axes:]) != tuple(y.shape[-2:][:axes]):
         raise ValueError(f"labels for scores of shape {tuple(y.shape)} want shape (…, "
                          f"{y.shape[-2]}) or (…, {y.shape[-2]}, {y.shape[-1]}); "
                          f"got {tuple(t.shape)}")
-    dtype = y.dtype if xp.finfo(y.dtype).bits >= 32 else xp.float32
-    hits = xp.astype(predicted == xp.astype(t, predicted.dtype, copy=False), dtype)
+    predicted = xp.argmax(y, axis=-1)
+    if one_hot:
+        t = xp.argmax(xp.astype(t, y.dtype, copy=False), axis=-1)
+    hits = predicted == xp.astype(t, predicted.dtype, copy=False)
+    hits = xp.astype(hits, sum_dtype(y))
     return xp.sum(hits, axis=-1) / max(y.shape[-2], 1)

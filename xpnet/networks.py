@@ -21,10 +21,11 @@ __all__ = ["Network", "TwoLayerNet"]
 class Network:
     """Layers in a row and a loss behind them, whose parameters are named as in the book.
 
-    Attributes
+    Parameters
     ----------
-    layers : dict
-        The layers by name, in order.
+    layers : mapping
+        The layers by name, in order; they take these names. What follows the name of the class is
+        the number of the layer's parameters: those of "Affine1" are "W1" and "b1".
     last_layer : SoftmaxWithLoss
         The loss.
     """
@@ -35,9 +36,13 @@ class Network:
         self._owners: dict[str, tuple[str, str]] = {}
         for layer_name, layer in self.layers.items():
             layer.name = layer_name
-            number = layer_name.removeprefix(type(layer).__name__)  # Affine1 has W1 and b1
+            number = layer_name.removeprefix(type(layer).__name__)
             for attribute in layer.param_ndims:
-                self._owners[f"{attribute}{number}"] = layer_name, attribute
+                name = f"{attribute}{number}"
+                if name in self._owners:
+                    raise ValueError(f'{layer_name} and {self._owners[name][0]} would both have '
+                                     f'the parameter "{name}"')
+                self._owners[name] = layer_name, attribute
 
     @property
     def params(self) -> Parameters:
@@ -76,18 +81,20 @@ class Network:
         Parameters
         ----------
         x : array
-            A batch, `(N, D)` or `(N, …)` with D features; for a stack of networks `(N, D)`, or
-            `(…, N, D)` with a batch for each. Cast to the parameters' dtype if it has another.
+            A batch, `(N, D)` or `(N, …)` with D features; for a stack of networks `(N, D)`, or with
+            the stack's axes in front, a batch for each. Cast to the parameters' dtype if it has
+            another.
 
         Returns
         -------
         array
             Scores, before softmax, `(N, C)`, or `(…, N, C)` from a stack.
         """
-        reference = next(iter(self.params.values()))
-        xp = array_namespace(x, reference)
-        if x.dtype != reference.dtype:
-            x = xp.astype(x, reference.dtype)
+        for reference in self.params.values():
+            xp = array_namespace(x, reference)
+            if x.dtype != reference.dtype:
+                x = xp.astype(x, reference.dtype)
+            break
         for layer in self.layers.values():
             x = layer.forward(x)
         return x
@@ -129,6 +136,7 @@ class Network:
         Many perturbed networks are evaluated at once, as a stack.
         """
         ndims = self._param_ndims()
+        x, t = x[None, ...], t[None, ...]  # the stack's axis: what is one-hot or an image stays so
         return {
             name: stacked_numerical_gradient(
                 lambda stack, name=name: self.bind({name: stack}).loss(x, t),  # type: ignore[misc]

@@ -33,6 +33,8 @@ class TorchBackend(Backend):
 
     def to_numpy(self, x: Any) -> Any:
         """Copy an array to the host; on the CPU, share its memory."""
+        if x.dtype == torch.bfloat16:
+            raise ValueError("NumPy has no bfloat16; cast to float32 first")
         return x.detach().cpu().numpy()
 
     def synchronize(self) -> None:

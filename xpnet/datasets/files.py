@@ -21,10 +21,11 @@ def find_files(
 ) -> list[Path]:
     """Find the four files of a data set, or download them.
 
-    Looks in `data_dir` alone if it is given; else in the folder that the environment variable
-    XPNET_DATA names, in the user's cache, where the system installs the data set; and downloads
-    it to the cache last. A folder may hold the files, or hold them in a folder of the data set's
-    name. One that holds some of them and not all is an error.
+    Looks in `data_dir` alone if it is given. Else, a data set that ships with xpnet is taken from
+    there, and any other from the folder that the environment variable XPNET_DATA names, from the
+    user's cache, from where the system installs it; and downloaded to the cache last. A folder may
+    hold the files, or hold them in a folder of the data set's name. One that holds some of them and
+    not all is an error, but for the cache, which a download completes.
     """
     if data_dir is not None:
         folder = Path(data_dir)
@@ -33,12 +34,17 @@ def find_files(
             raise DatasetError(f"{folder}: no {name} here: {source.parts[0].name}[.gz] and three "
                                f"more are wanted, in the folder or in {folder / name}")
         return found
-    named = os.environ.get("XPNET_DATA")
-    cache = _cache()
-    folders = [Path(named)] if named else []
-    for folder in [*folders, *([cache] if cache else []), *source.folders]:
-        found = _in_folder(name, source, folder)
-        if found is not None:
+    named = os.environ.get("XPNET_DATA") if source.url else None
+    if named:
+        if not Path(named).is_dir():
+            raise DatasetError(f"{named}: no such folder; the environment variable XPNET_DATA "
+                               "names it")
+        if found := _in_folder(name, source, Path(named)):
+            return found
+    if found := _in_cache(name, source):
+        return found
+    for folder in source.folders:
+        if found := _in_folder(name, source, folder):
             return found
     return _download(name, source)
 
@@ -60,13 +66,16 @@ def _either(path: Path) -> Path | None:
     return next((p for p in (compressed, path) if p.is_file()), None)
 
 
-def _cache() -> Path | None:
-    """Give the folder that pooch keeps downloads in; None without pooch, which alone fills it."""
+def _in_cache(name: str, source: Source) -> list[Path] | None:
+    """Look where pooch keeps downloads; it alone puts them there."""
+    if source.url is None:
+        return None
     try:
         pooch = import_extra("pooch", "the cache of data sets")
     except ImportError:
         return None
-    return Path(pooch.os_cache("xpnet"))
+    found = [Path(pooch.os_cache("xpnet"), name, f"{part.name}.gz") for part in source.parts]
+    return found if all(path.is_file() for path in found) else None
 
 
 def _download(name: str, source: Source) -> list[Path]:

@@ -83,17 +83,21 @@ def parse_idx(content: bytes, path: Path, ndim: int | None = None) -> NDArray[An
         raise DatasetError(f"{path}: {_describe(found_ndim)} where {_describe(ndim)} are wanted "
                            f"(magic number {code << 8 | found_ndim}, not {code << 8 | ndim})")
     start = 4 + 4 * found_ndim
-    shape = tuple(
-        int.from_bytes(content[i:i + 4], "big") for i in range(4, min(start, len(content)), 4)
-    )
+    if len(content) < start:
+        raise DatasetError(f"{path}: truncated: {len(content)} bytes, where {found_ndim} dimensions "
+                           f"make a header of {start}")
+    shape = tuple(int.from_bytes(content[i:i + 4], "big") for i in range(4, start, 4))
     dtype = np.dtype(_DTYPES[code])
     wanted = start + math.prod(shape) * dtype.itemsize
-    if len(content) != wanted or len(shape) != found_ndim:
-        kind = "truncated" if len(content) < max(wanted, start) else "too long"
+    if len(content) != wanted:
+        kind = "truncated" if len(content) < wanted else "too long"
         raise DatasetError(f"{path}: {kind}: {len(content)} bytes, where its dimensions "
                            f"{shape} make {wanted}")
-    elements = np.frombuffer(content, dtype, offset=start).reshape(shape)
-    return elements.astype(dtype.newbyteorder("="), copy=False)
+    try:
+        elements = np.frombuffer(content, dtype, offset=start).reshape(shape)
+    except ValueError as error:  # more dimensions than NumPy has, or 0 beside larger ones
+        raise DatasetError(f"{path}: dimensions {shape} cannot be had: {error}") from None
+    return elements.astype(dtype.newbyteorder("="))  # a copy: that of the bytes is read-only
 
 
 def _describe(ndim: int) -> str:

@@ -8,7 +8,16 @@ from typing import Any, TypeAlias
 
 import array_api_compat
 
-__all__ = ["Array", "array_namespace", "check_concrete", "check_floating", "device", "unbroadcast"]
+__all__ = [
+    "Array",
+    "array_namespace",
+    "check_concrete",
+    "check_dout",
+    "check_floating",
+    "device",
+    "sum_dtype",
+    "unbroadcast",
+]
 
 Array: TypeAlias = Any
 """An array of any library that follows the array API standard; the standard has no types yet."""
@@ -80,6 +89,25 @@ def check_concrete(where: str, *arrays: Array, remedy: str | None) -> None:
         if remedy is not None and _is_tracer(x):
             raise TypeError(f"{where} was called on a tracer of jax.jit, jax.grad or jax.vmap, "
                             f"which it would leak: {remedy}")
+
+
+def check_dout(where: str, dout: Array, x: Array) -> None:
+    """Refuse a gradient that is not that of an output like `x`, or of a stack of them."""
+    if dout.dtype != x.dtype:
+        raise TypeError(f"{where} wants dout of dtype {x.dtype}; got {dout.dtype}")
+    last = dout.shape[dout.ndim - x.ndim:] if dout.ndim >= x.ndim else None
+    if last is None or any(m not in (n, 1) for n, m in zip(last, x.shape, strict=True)):
+        raise ValueError(f"{where} wants dout of shape {tuple(x.shape)}; got {tuple(dout.shape)}")
+
+
+@functools.cache
+def _sum_dtype(dtype: Any, xp: Any) -> Any:
+    return xp.float32 if xp.finfo(dtype).bits < 32 else dtype
+
+
+def sum_dtype(x: Array) -> Any:
+    """Give the dtype to sum in: its own, but float32 for 16 bits, which overflow at 65504."""
+    return _sum_dtype(x.dtype, array_namespace(x))
 
 
 def unbroadcast(gradient: Array, shape: tuple[int, ...]) -> Array:

@@ -7,17 +7,16 @@ from xpnet.functional._array import Array, array_namespace, unbroadcast
 __all__ = ["affine", "affine_backward"]
 
 
-def _check(x: Array, W: Array, b: Array) -> None:
+def _check(x: Array, W: Array, b: Array, *dout: Array) -> None:
     if (x.ndim < 2 or W.ndim < 2 or b.ndim < 1
             or x.shape[-1] != W.shape[-2] or W.shape[-1] != b.shape[-1]):
         raise ValueError(
             "affine wants x of shape (…, N, D), W (…, D, M) and b (…, M); "
             f"got x {tuple(x.shape)}, W {tuple(W.shape)}, b {tuple(b.shape)}"
         )
-    if not x.dtype == W.dtype == b.dtype:
-        raise TypeError(
-            f"affine wants x, W and b of one dtype; got {x.dtype}, {W.dtype} and {b.dtype}"
-        )
+    if any(a.dtype != x.dtype for a in (W, b, *dout)):
+        raise TypeError("affine wants x, W, b and dout of one dtype; got "
+                        + ", ".join(str(a.dtype) for a in (x, W, b, *dout)))
 
 
 def affine(x: Array, W: Array, b: Array) -> Array:
@@ -67,7 +66,7 @@ def affine_backward(dout: Array, x: Array, W: Array, b: Array) -> tuple[Array, A
         stack axis of length 1 (`x[None, ...]`) asks for one `dx` a network, and gets it.
     """
     xp = array_namespace(dout, x, W, b)
-    _check(x, W, b)
+    _check(x, W, b, dout)
     dx = xp.matmul(dout, W.mT)
     dW = xp.matmul(x.mT, dout)
     db = xp.sum(dout, axis=-2)

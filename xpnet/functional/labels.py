@@ -59,6 +59,8 @@ def target_rows(y: Array, t: Array) -> Array:
                              f"(…, {y.shape[-2]}, {y.shape[-1]}); got {tuple(t.shape)} {t.dtype}")
         return xp.astype(t, y.dtype, copy=False)
     if t.ndim < 1 or t.shape[-1] != y.shape[-2]:
+        hint = ("; one-hot rows of integers for a stack want a stack axis too, t[None, ...]"
+                if tuple(t.shape) == tuple(y.shape[-2:]) else "")
         raise ValueError(f"class numbers for scores of shape {tuple(y.shape)} want shape "
-                         f"(…, {y.shape[-2]}); got {tuple(t.shape)}")
+                         f"(…, {y.shape[-2]}); got {tuple(t.shape)}{hint}")
     return one_hot(t, y.shape[-1], y.dtype)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from xpnet.functional._array import Array, array_namespace
+from xpnet.functional._array import Array, array_namespace, check_dout
 
 __all__ = ["relu", "relu_backward"]
 
@@ -26,7 +26,8 @@ def relu(x: Array) -> Array:
 def relu_backward(dout: Array, x: Array) -> Array:
     """Let the gradient through where the input was positive (the book's equation 5.8).
 
-    At 0, where there is no derivative, the gradient is 0, as in the book, PyTorch and JAX.
+    At 0, where there is no derivative, the gradient is 0, as in the book, `torch.relu` and
+    `jax.nn.relu`.
 
     Parameters
     ----------
@@ -41,4 +42,5 @@ def relu_backward(dout: Array, x: Array) -> Array:
         `dx`, of the shape of `dout`. Neither argument is changed.
     """
     xp = array_namespace(dout, x)
+    check_dout("relu_backward", dout, x)
     return xp.where(x <= 0, 0, dout)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from xpnet.functional._array import Array, array_namespace, check_floating
+from xpnet.functional._array import Array, array_namespace, check_dout, check_floating
 
 __all__ = ["softmax", "softmax_backward"]
 
@@ -47,6 +47,7 @@ def softmax_backward(dout: Array, x: Array, *, y: Array | None = None) -> Array:
         `dx`, `(…, C)`.
     """
     xp = array_namespace(dout, x)
+    check_dout("softmax_backward", dout, x)
     if y is None:
         y = softmax(x)
     return y * (dout - xp.sum(dout * y, axis=-1, keepdims=True))

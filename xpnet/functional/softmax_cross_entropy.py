@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal, overload
 
 from xpnet.functional._array import Array, array_namespace, check_floating, unbroadcast
-from xpnet.functional.cross_entropy import mean_scale
+from xpnet.functional.cross_entropy import mean_over_rows, mean_scale
 from xpnet.functional.labels import is_one_hot, target_rows
 from xpnet.functional.softmax import softmax
 
@@ -57,8 +57,7 @@ def softmax_cross_entropy(
     e = xp.exp(shifted)
     total = xp.sum(e, axis=-1, keepdims=True)
     # A class that is certainly not it (score -inf) must not turn 0 * -inf into NaN.
-    errors = rows * xp.where(rows == 0, 0, xp.log(total) - shifted)
-    loss = xp.sum(errors, axis=(-2, -1)) / max(x.shape[-2], 1)
+    loss = mean_over_rows(rows * xp.where(rows == 0, 0, xp.log(total) - shifted))
     return (loss, e / total) if return_y else loss
 
 
@@ -79,7 +78,8 @@ def softmax_cross_entropy_backward(
     Returns
     -------
     array
-        `dx`, of the shape of `x`. Rows of `t` that do not sum to 1 are accounted for.
+        `dx`, of the shape of `x`, or one a network for `x[None, ...]`, as in `affine_backward`.
+        Rows of `t` that do not sum to 1 are accounted for.
     """
     xp = array_namespace(x, t)
     if x.ndim == 1:
@@ -90,5 +90,6 @@ def softmax_cross_entropy_backward(
     rows = target_rows(x, t)
     if is_one_hot(t, x.ndim):
         y = y * xp.sum(rows, axis=-1, keepdims=True)
-    dx = (y - rows) * mean_scale(dout, x)
+    dx = y - rows
+    dx = dx * mean_scale(dout, dx)
     return unbroadcast(dx, dx.shape[dx.ndim - x.ndim:])

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from xpnet.functional import affine, affine_backward
-from xpnet.functional._array import Array, array_namespace, check_concrete
+from xpnet.functional._array import Array, array_namespace, check_concrete, check_floating
 from xpnet.layers.layer import Layer
 
 __all__ = ["Affine"]
@@ -35,6 +35,9 @@ class Affine(Layer):
         super().__init__()
         array_namespace(W, b)
         check_concrete(self.name, W, b, remedy=None)
+        check_floating(self.name, W)
+        if W.dtype != b.dtype:
+            raise TypeError(f"Affine wants W and b of one dtype; got {W.dtype} and {b.dtype}")
         if W.ndim < 2 or b.ndim < 1 or W.shape[-1] != b.shape[-1]:
             raise ValueError(f"Affine wants W of shape (…, D, M) and b (…, M); "
                              f"got {tuple(W.shape)} and {tuple(b.shape)}")
@@ -51,8 +54,9 @@ class Affine(Layer):
         Parameters
         ----------
         x : array
-            `(N, D)`. To a single `W`, `(N, …)` with D features in all, as in the book: each row is
-            flattened. To a stack, also `(…, N, D)`, a batch for each network.
+            `(N, D)`, or `(N, …)` with D features in all, which is flattened, as in the book. To a
+            stack, `(N, D)`, or with all the stack's axes in front `(…, N, D)`, a batch for each
+            network, or `(…, N, …)`, which is flattened.
 
         Returns
         -------
@@ -61,15 +65,16 @@ class Affine(Layer):
         """
         self.check_input(x)
         features = self.W.shape[-2]
-        single = self.W.ndim == 2
-        if x.ndim < 2 or (math.prod(x.shape[1:]) if single else x.shape[-1]) != features:
-            also = f"(N, …) with {features} features" if single else f"(…, N, {features})"
-            raise ValueError(f"{self.name} wants x of shape (N, {features}) or {also}; "
-                             f"got {tuple(x.shape)}")
-        self.original_x_shape = None
-        if single and x.ndim > 2:
-            self.original_x_shape = tuple(x.shape)
-            x = array_namespace(x).reshape(x, (x.shape[0], features))
+        batch_axes = self.W.ndim - 1  # the stack's, and the rows'
+        flatten = x.ndim > batch_axes + 1
+        found = math.prod(x.shape[batch_axes:]) if flatten else x.shape[-1] if x.ndim > 1 else None
+        if found != features:
+            stack = "(N" if batch_axes == 1 else "(…, N"
+            raise ValueError(f"{self.name} wants x of shape {stack}, {features}) or {stack}, …) "
+                             f"with {features} features; got {tuple(x.shape)}")
+        self.original_x_shape = tuple(x.shape) if flatten else None
+        if flatten:
+            x = array_namespace(x).reshape(x, (*x.shape[:batch_axes], features))
         self.x = x
         return affine(x, self.W, self.b)
 
@@ -85,5 +90,7 @@ class Affine(Layer):
             raise RuntimeError(f"{self.name}.backward wants a forward before it")
         dx, self.dW, self.db = affine_backward(dout, self.x, self.W, self.b)
         if self.original_x_shape is not None:
-            dx = array_namespace(dx).reshape(dx, self.original_x_shape)
+            stack = dx.shape[:dx.ndim - 1]
+            features = self.original_x_shape[self.W.ndim - 1:]
+            dx = array_namespace(dx).reshape(dx, (*stack, *features))
         return dx

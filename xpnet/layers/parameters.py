@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, MutableMapping
 from typing import Any
 
-from xpnet.functional._array import Array, array_namespace
+from xpnet.functional._array import Array, array_namespace, check_concrete, device
 
 __all__ = ["Parameters", "align_stacks"]
 
@@ -36,7 +36,14 @@ class Parameters(MutableMapping[str, Array]):
         held = getattr(layer, attribute)
         if value is held:  # what `params[name] -= step` ends with on mutable arrays
             return
+        if not hasattr(value, "shape"):
+            raise TypeError(f'parameter "{name}" is an array; got {value!r}')
         array_namespace(held, value)
+        check_concrete(f'parameter "{name}"', value, remedy=None if layer._bound else (
+            "bind it instead: network.bind(params)"
+        ))
+        if device(value) != device(held):
+            raise ValueError(f'parameter "{name}" is on {device(held)}; got one on {device(value)}')
         if tuple(value.shape) != tuple(held.shape) or value.dtype != held.dtype:
             raise ValueError(
                 f'parameter "{name}" is of shape {tuple(held.shape)} and dtype {held.dtype}; '
@@ -86,6 +93,7 @@ def align_stacks(
     for name, p in given.items():
         if name not in held:
             raise KeyError(f"no parameter {name!r}; there are {', '.join(held)}")
+        check_concrete(f'parameter "{name}"', p, remedy=None)
         own = tuple(held[name].shape[held[name].ndim - ndims[name]:])
         if p.ndim < ndims[name] or tuple(p.shape[p.ndim - ndims[name]:]) != own:
             raise ValueError(f'parameter "{name}" is of shape {own}, with stack axes in front '

@@ -18,7 +18,12 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     If the block raises, what was at `path` is still there, and the temporary file is removed.
     """
     path = Path(path)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
+    try:
+        handle, name = tempfile.mkstemp(
+            dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix
+        )
+    except OSError as error:  # it names the temporary file, of which nobody knows
+        raise type(error)(error.errno, error.strerror, str(path)) from None
     os.close(handle)
     temporary = Path(name)
     try:

@@ -39,6 +39,10 @@ def save_weights(
         # The format would silently store wrong values for a transposed view.
         name: np.ascontiguousarray(backend_of(p).to_numpy(p)) for name, p in network.params.items()
     }
+    for name, tensor in tensors.items():
+        if tensor.dtype.kind not in "fiub":
+            raise ValueError(f'parameter "{name}" is of dtype {tensor.dtype}, which safetensors for '
+                             "NumPy does not have: cast to float32 first")
     about = {"network": type(network).__name__, **(description or {})}
     with atomic_path(path) as temporary:
         temporary.write_bytes(numpy_format.save(tensors, {"xpnet": json.dumps(about)}))
@@ -55,19 +59,22 @@ def load_weights(path: str | os.PathLike[str], network: Network) -> None:
     """
     numpy_format = import_extra("safetensors.numpy", "loading weights")
     safetensors = import_extra("safetensors", "loading weights")
+    held = network.params
     try:
         tensors = numpy_format.load(Path(path).read_bytes())
     except safetensors.SafetensorError as error:
         raise ValueError(f"{path}: not a whole safetensors file ({error})") from None
-    held = network.params
+    except KeyError as error:  # safetensors' own, for what NumPy does not have
+        dtypes = " and ".join({str(p.dtype) for p in held.values()})
+        raise ValueError(f"{path}: dtype {dtypes} wanted; got {error}") from None
     if set(tensors) != set(held):
         raise ValueError(f"{path}: parameters {', '.join(held)} wanted; "
                          f"got {', '.join(sorted(tensors))}")
-    loaded = {name: backend_of(p).asarray(tensors[name]) for name, p in held.items()}
     for name, p in held.items():
-        if tuple(p.shape) != tuple(loaded[name].shape) or p.dtype != loaded[name].dtype:
+        found = tensors[name]
+        if tuple(p.shape) != found.shape or str(p.dtype).rpartition(".")[2] != found.dtype.name:
             raise ValueError(
                 f'{path}: "{name}" of shape {tuple(p.shape)} and dtype {p.dtype} wanted; '
-                f"got {tuple(loaded[name].shape)} and {loaded[name].dtype}"
+                f"got {found.shape} and {found.dtype}"
             )
-    held.update(loaded)
+    held.update({name: backend_of(p).asarray(tensors[name]) for name, p in held.items()})
