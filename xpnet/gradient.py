@@ -131,7 +131,7 @@ def stacked_numerical_gradient(
 
     columns = []
     for first in range(0, n, count):
-        first = min(first, n - count)  # the last stack overlaps: all are of one shape, for tracers
+        first = min(first, n - count)  # the last overlaps: stacks are of one shape, compiled once
         f_plus = xp.asarray(values(plus, first), copy=True)  # f may have given a view of the stack
         columns.append(f_plus - values(minus, first))
     *full, last = columns
