@@ -36,7 +36,7 @@ def main() -> int:
     parser.add_argument("--data-dir", metavar="DIR", help="take the data set's files from here")
     parser.add_argument("--hidden", type=whole_number(1), default=100, metavar="N",
                         help="neurons of the hidden layer (default: %(default)s)")
-    parser.add_argument("--epochs", type=whole_number(1), default=30, metavar="N",
+    parser.add_argument("--epochs", type=whole_number(1), default=20, metavar="N",
                         help="times to go through the data (default: %(default)s)")
     parser.add_argument("--batch-size", type=whole_number(1), default=100, metavar="N",
                         help="images of a step (default: %(default)s)")

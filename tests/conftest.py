@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+from shell import Shell
 from variants import VARIANTS, Variant, make, missing, params
 
 
@@ -24,3 +27,19 @@ def xp(request: pytest.FixtureRequest) -> Variant:
 def eager(request: pytest.FixtureRequest) -> Variant:
     """Every array library, computing values at once, its arrays mutable where it can."""
     return make(request.param)
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Shell:
+    """Run scripts in a folder of this test."""
+    (tmp_path / "work").mkdir()
+    return Shell(tmp_path / "work")
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Keep the tests off the user's data sets; give the cache they see instead."""
+    folder = tmp_path / "cache"
+    monkeypatch.delenv("XPNET_DATA", raising=False)
+    monkeypatch.setattr("pooch.os_cache", lambda name: folder / name)
+    return folder / "xpnet"

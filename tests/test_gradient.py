@@ -7,7 +7,6 @@ import pytest
 from variants import Variant, installed
 
 from xpnet import numerical_gradient
-from xpnet.gradient import stacked_numerical_gradient
 
 
 def cubes(xp: Variant) -> Any:
@@ -35,12 +34,6 @@ def test_functions_of_their_argument(
     atol = error * float(np.abs(expected).max(initial=0))
     eager.check(numerical_gradient(cubes(eager), x), expected, dtype=dtype, rtol=0, atol=atol)
     eager.check(x, host, rtol=0)  # restored
-    one_by_one = stacked_numerical_gradient(
-        lambda xs: eager.namespace.sum(
-            eager.namespace.reshape(xs * xs * xs, (xs.shape[0], -1 if host.size else 0)), axis=-1),
-        x)
-    eager.check(one_by_one, expected, dtype=dtype, rtol=0, atol=atol)
-    eager.check(x, host, rtol=0)
 
 
 def test_the_books_style_ignores_the_argument(eager: Variant) -> None:
@@ -158,11 +151,6 @@ def test_elements_that_share_memory_are_refused() -> None:
     assert one.tolist() == [1.0]
 
 
-def test_a_stacked_f_may_return_a_view(eager: Variant) -> None:
-    x = eager.asarray([1.0, 2.0])
-    eager.check(stacked_numerical_gradient(lambda xs: xs[:, 0], x), [1.0, 0.0], rtol=1e-9)
-
-
 def test_extreme_scales_neither_overflow_nor_vanish() -> None:
     for value in (1e30, 1e-30):
         x = np.array([value, 0], np.float32)
@@ -207,21 +195,3 @@ def test_tracers_are_refused() -> None:
 
     with pytest.raises(TypeError, match="numerical_gradient was called on a tracer"):
         jax.jit(lambda x: numerical_gradient(jax.numpy.sum, x))(jax.numpy.ones(2))
-
-
-@pytest.mark.parametrize("chunk", [1, 7, 24, 10**6])
-def test_stacks_of_every_size_and_members(
-    eager: Variant, chunk: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("xpnet.gradient.CHUNK", chunk)
-    host = np.random.default_rng(0).standard_normal((2, 3, 4))
-    x = eager.asarray(host)
-
-    def f(xs: Any) -> Any:  # (c, *shape) -> (c, *stack), for any number of stack axes
-        axes = tuple(range(1 + stack_axes, xs.ndim))
-        return eager.namespace.sum(xs**3, axis=axes) if axes else xs**3
-
-    for stack_axes in (0, 1, 2, 3):
-        gradient = stacked_numerical_gradient(f, x, stack_axes=stack_axes)
-        eager.check(gradient, 3 * host**2, rtol=1e-8, atol=1e-8)
-        eager.check(x, host, rtol=0)

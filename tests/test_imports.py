@@ -22,16 +22,18 @@ ALLOWED = {
     "losses": {"functional"},
     "metrics": {"functional"},
     "gradient": {"functional"},
+    "stacked_gradient": {"functional", "gradient"},
     "optimizers": {"functional"},
     "initializers": set(),
-    "networks": {"backend", "functional", "gradient", "initializers", "layers", "losses",
-                 "metrics"},
+    "networks": {"backend", "functional", "initializers", "layers", "losses", "metrics",
+                 "stacked_gradient"},
     "backend": {"functional"},
     "_extras": set(),
     "datasets": {"_extras", "backend", "datasets", "functional"},
     "training": {"_extras", "backend", "functional", "networks", "training"},
 }
-COMPUTE_PATH = ("functional", "layers", "losses", "optimizers", "networks", "gradient", "metrics")
+COMPUTE_PATH = ("functional", "layers", "losses", "optimizers", "networks", "gradient",
+                "stacked_gradient", "metrics")
 
 
 def part(path: Path) -> str:

@@ -9,11 +9,11 @@ from typing import Self
 from xpnet import metrics
 from xpnet.backend import Backend, get_backend
 from xpnet.functional._array import Array, array_namespace
-from xpnet.gradient import stacked_numerical_gradient
 from xpnet.initializers import Seed, affine_parameters
 from xpnet.layers import Affine, Layer, Parameters, Relu
 from xpnet.layers.parameters import align_stacks
 from xpnet.losses import SoftmaxWithLoss
+from xpnet.stacked_gradient import stacked_numerical_gradient
 
 __all__ = ["Network", "TwoLayerNet"]
 

@@ -1,0 +1,110 @@
+"""Numerical gradients of many perturbed arrays at once."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import array_api_compat
+
+from xpnet.functional._array import (
+    Array,
+    array_namespace,
+    check_concrete,
+    check_floating,
+    device,
+)
+from xpnet.gradient import perturbed
+
+__all__ = ["stacked_numerical_gradient"]
+
+CHUNK = 2**20
+"""Elements evaluated in one stack: 8 MiB of float64, the fastest on a CPU by a small margin.
+
+Immutable arrays, whose stacks are made anew each time, get four times as many.
+"""
+
+
+def stacked_numerical_gradient(
+    f: Callable[[Array], Array], x: Array, h: float | None = None, *, stack_axes: int = 0
+) -> Array:
+    """Compute the gradient of `f` at `x`, with many perturbed copies of `x` evaluated at once.
+
+    Parameters
+    ----------
+    f : callable
+        Takes an array `(c, *x.shape)`, a stack of c arrays like `x`, and returns the value for
+        each, `(c, *stack)`. It must not change the array or keep it.
+    x : array
+        `(*stack, *shape)`, of a real floating dtype.
+    h : float, optional
+        The step; by default that of `numerical_gradient`, for each member of the stack.
+    stack_axes : int
+        How many of the first axes of `x` are a stack of independent arrays, each with its own
+        value of `f`.
+
+    Returns
+    -------
+    array
+        Of the shape, dtype and device of `x`.
+    """
+    xp = array_namespace(x)
+    shape = tuple(x.shape)
+    check_concrete("stacked_numerical_gradient", x, remedy="call it outside of jit")
+    check_floating("stacked_numerical_gradient", x)
+    members, n = math.prod(shape[:stack_axes]), math.prod(shape[stack_axes:])
+    if members * n == 0:
+        return xp.zeros_like(x)
+    plus, minus = (
+        xp.reshape(p, (members, n))
+        for p in perturbed(x, h, axes=tuple(range(stack_axes, x.ndim)))
+    )
+    mutable = array_api_compat.is_writeable_array(xp.zeros_like(x))
+    count = max(1, min(n, (CHUNK if mutable else 4 * CHUNK) // (members * n)))
+    with_elements = _replacer(xp.reshape(x, (members, n)), count, mutable)
+
+    def values(points: Array, first: int) -> Array:
+        stacks = with_elements(points[:, first:first + count], first)
+        return xp.reshape(f(xp.reshape(stacks, (count, *shape))), (count, members))
+
+    columns = []
+    for first in range(0, n, count):
+        first = min(first, n - count)  # the last overlaps: stacks are of one shape, compiled once
+        f_plus = xp.asarray(values(plus, first), copy=True)  # f may have given a view of the stack
+        columns.append(f_plus - values(minus, first))
+    *full, last = columns
+    df = xp.concat([*full, last[len(full) * count - n:, :]], axis=0)
+    return xp.reshape(df.mT / (plus - minus), shape)
+
+
+def _replacer(base: Array, count: int, mutable: bool) -> Callable[[Array, int], Array]:
+    """Make a function that copies `base` `(members, n)` `count` times, with one other element each.
+
+    `replace(values, first)` gives `(count, members, n)`, in whose k-th copy the element first + k
+    is `values[:, k]`.
+    """
+    xp = array_namespace(base)
+    members, n = base.shape
+    if not mutable:
+        copies = xp.arange(count, device=device(base))[:, None, None]
+        columns = xp.arange(n, device=device(base))
+        return lambda values, first: xp.where(
+            columns - first == copies, values.mT[..., None], base
+        )
+
+    # Element first + k of the k-th copy is every (n+1)-th of all copies: a slice, in place.
+    buffer = xp.reshape(
+        xp.asarray(xp.broadcast_to(base[:, None, :], (members, count, n)), copy=True),
+        (members, count * n),
+    )
+    span = (count - 1) * (n + 1) + 1
+    dirty = 0
+
+    def replace(values: Array, first: int) -> Array:
+        nonlocal dirty
+        buffer[:, dirty:dirty + span:n + 1] = base[:, dirty:dirty + count]
+        buffer[:, first:first + span:n + 1] = values
+        dirty = first
+        return xp.permute_dims(xp.reshape(buffer, (members, count, n)), (1, 0, 2))
+
+    return replace
