@@ -90,11 +90,10 @@ class Network:
         array
             Scores, before softmax, `(N, C)`, or `(…, N, C)` from a stack.
         """
-        for reference in self.params.values():
-            xp = array_namespace(x, reference)
-            if x.dtype != reference.dtype:
-                x = xp.astype(x, reference.dtype)
-            break
+        reference = next(iter(self.params.values()), x)
+        xp = array_namespace(x, reference)
+        if x.dtype != reference.dtype:
+            x = xp.astype(x, reference.dtype)
         for layer in self.layers.values():
             x = layer.forward(x)
         return x
