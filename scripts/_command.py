@@ -5,12 +5,21 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import math
+import os
+import signal
 import sys
 import warnings
 from collections.abc import Callable
-from typing import NoReturn
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
 
-import xpnet
+if TYPE_CHECKING:
+    from xpnet import Backend
+
+# Until run() begins, Ctrl-C ends the program at once, without a traceback of its imports.
+heeds_interrupts = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+if heeds_interrupts:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 class Parser(argparse.ArgumentParser):
@@ -43,6 +52,13 @@ def positive(text: str) -> float:
     return value
 
 
+def folder(text: str) -> Path:
+    """Convert an option that names a folder."""
+    if not text:
+        raise argparse.ArgumentTypeError("a folder is wanted; got an empty name")
+    return Path(text)
+
+
 def add_backend_options(parser: argparse.ArgumentParser, dtype: str) -> None:
     """Add the options that say where to compute, and in what."""
     parser.add_argument("--backend", metavar="LIBRARY",
@@ -55,10 +71,12 @@ def add_backend_options(parser: argparse.ArgumentParser, dtype: str) -> None:
                         help="of all that is random (default: %(default)s)")
 
 
-def find_backend(options: argparse.Namespace) -> xpnet.Backend:
+def find_backend(options: argparse.Namespace) -> Backend:
     """Find the backend that the options ask for, ready for their dtype."""
+    from xpnet import get_backend
+
     parts = [part for part in (options.backend, options.device) if part]
-    backend = xpnet.get_backend(":".join(parts) or "cpu")
+    backend = get_backend(":".join(parts) or "cpu")
     if options.dtype == "float64":
         backend.enable_float64()
     return backend
@@ -75,10 +93,16 @@ def check_installed(*modules: str) -> None:
 
 def run(main: Callable[[], int]) -> NoReturn:
     """Run a script: errors of its user in one line with status 2, Ctrl-C with status 130."""
+    if heeds_interrupts:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     warnings.simplefilter("ignore", RuntimeWarning)  # NumPy's, of what an error will say
     program = sys.argv[0].replace("\\", "/").rpartition("/")[2]
     try:
         status = main()
+        sys.stdout.flush()
+    except BrokenPipeError:  # who read the output has gone; as if the signal had ended it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = 128 + 13
     except KeyboardInterrupt:
         print(f"{program}: interrupted", file=sys.stderr)
         status = 130

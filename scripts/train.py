@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import tempfile
 import time
@@ -14,12 +15,23 @@ from _command import (
     add_backend_options,
     check_installed,
     find_backend,
+    folder,
     positive,
     run,
     whole_number,
 )
 
-from xpnet import SGD, Backend, History, Network, TwoLayerNet, fit, load_mnist, save_weights
+from xpnet import (
+    SGD,
+    Backend,
+    History,
+    Network,
+    NonFiniteLossError,
+    TwoLayerNet,
+    fit,
+    load_mnist,
+    save_weights,
+)
 from xpnet.datasets import class_names
 from xpnet.functional import softmax
 from xpnet.training import draw_curves, draw_predictions
@@ -42,7 +54,7 @@ def main() -> int:
                         help="images of a step (default: %(default)s)")
     parser.add_argument("--lr", type=positive, default=0.5,
                         help="learning rate (default: %(default)s)")
-    parser.add_argument("--out", metavar="DIR", type=Path,
+    parser.add_argument("--out", metavar="DIR", type=folder,
                         help="the run's folder (default: a new one in runs/)")
     parser.add_argument("--no-plot", action="store_true", help="draw no pictures")
     parser.add_argument("--quiet", action="store_true", help="print the last line only")
@@ -51,14 +63,13 @@ def main() -> int:
     backend = find_backend(options)
     train, test = load_mnist(flatten=False, dataset=options.dataset, data_dir=options.data_dir,
                              backend=backend)
-    out = options.out or Path("runs", time.strftime(f"{options.dataset}-%Y%m%d-%H%M%S"))
     pixels = math.prod(train[0].shape[1:])
     network = TwoLayerNet(pixels, options.hidden, len(class_names(options.dataset)),
                           weight_init_std="he", seed=options.seed, backend=backend,
                           dtype=options.dtype)
     check_installed("safetensors", *["tqdm"] * (not options.quiet),
                     *["matplotlib"] * (not options.no_plot))
-    created = prepare(out)
+    out, created = prepare(options.out, options.dataset)
     history = History()
     start = time.perf_counter()
     status = 0
@@ -68,33 +79,42 @@ def main() -> int:
             progress=not options.quiet, history=history)
     except KeyboardInterrupt:
         status = 130
-    except BaseException:
-        for folder in created:
+    except BaseException as error:
+        if isinstance(error, NonFiniteLossError) and history.epochs:
+            save(out, network, history, {"dataset": options.dataset})
+            raise NonFiniteLossError(f"{error}; what was learnt before is in {out}") from None
+        for path in created:
             with suppress(OSError):
-                folder.rmdir()
+                path.rmdir()
         raise
     seconds = time.perf_counter() - start
     accuracy = float(network.accuracy(*test))
-    save(out, network, history, {
-        "dataset": options.dataset, "epochs": len(history.epochs), "accuracy": accuracy,
-    })
+    save(out, network, history, {"dataset": options.dataset, "accuracy": accuracy})
+    stopped = f"interrupted after {len(history.epochs)} epochs, " if status else ""
+    print(f"{stopped}test accuracy {accuracy:.4f}, {seconds:.1f} s, {out}", flush=True)
     if not options.no_plot:
         draw(out, network, history, backend, options.dataset, test)
-    stopped = f"interrupted after {len(history.epochs)} epochs, " if status else ""
-    print(f"{stopped}test accuracy {accuracy:.4f}, {seconds:.1f} s, {out}")
     return status
 
 
-def prepare(out: Path) -> list[Path]:
+def prepare(out: Path | None, dataset: str) -> tuple[Path, list[Path]]:
     """Make the run's folder, or refuse it before any work is done; give the folders it made."""
+    if out is None:
+        out = first = Path("runs", time.strftime(f"{dataset}-%Y%m%d-%H%M%S"))
+        for number in itertools.count(2):
+            with suppress(FileExistsError):
+                made = [path for path in (out, out.parent) if not path.exists()]
+                out.mkdir(parents=True)
+                return out, made
+            out = first.with_name(f"{first.name}-{number}")  # another began in the same second
     for name in RESULTS:
         if (out / name).exists():
             raise ValueError(f"{out} already holds a run ({name}): name another --out")
-    created = [folder for folder in (out, *out.parents) if not folder.exists()]
+    created = [path for path in (out, *out.parents) if not path.exists()]
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=out):
         pass
-    return created
+    return out, created
 
 
 def save(out: Path, network: Network, history: History, description: dict[str, object]) -> None:

@@ -9,12 +9,14 @@ from shell import Shell
 from variants import VARIANTS, Variant, make, missing, params
 
 
-def pytest_report_header() -> list[str]:
-    """Say once which libraries are not tested, instead of at each of the skipped tests."""
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say once which libraries were not tested, instead of at each of the skipped tests."""
     reasons = {variant: missing(variant) for variant in VARIANTS}
-    return ["array libraries: " + ", ".join(v for v, reason in reasons.items() if not reason)] + [
-        f"skipped: {variant}: {reason}" for variant, reason in reasons.items() if reason
-    ]
+    tested = ", ".join(variant for variant, reason in reasons.items() if reason is None)
+    terminalreporter.write_line(f"array libraries tested: {tested}")
+    for variant, reason in reasons.items():
+        if reason is not None:
+            terminalreporter.write_line(f"skipped: {variant}: {reason}")
 
 
 @pytest.fixture(params=params(*VARIANTS))

@@ -188,3 +188,51 @@ def test_interrupt(shell: Shell) -> None:
     assert len(history(out)) == int(found[1]) >= 1
     assert accuracy_of(out) == pytest.approx(float(found[2]), abs=1e-4)
     assert float(found[2]) > 0.8  # what was learnt is not lost
+
+
+def test_two_that_begin_in_the_same_second_have_a_folder_each(shell: Shell) -> None:
+    commands = [[sys.executable, str(SCRIPTS / "train.py"), "--quiet", "--no-plot", "--epochs", "1",
+                 "--seed", str(seed)] for seed in range(3)]
+    running = [subprocess.Popen(c, cwd=shell.folder, env=environment(), stdout=subprocess.PIPE)
+               for c in commands]
+    said = [process.communicate(timeout=100)[0].decode().split()[-1] for process in running]
+    assert len({*said}) == 3
+    assert {f"runs/{path.name}" for path in (shell.folder / "runs").iterdir()} == {*said}
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_a_progress_bar_that_nobody_sees_does_not_end_training(shell: Shell) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, SCRIPTS / "train.py", "--epochs", "2", "--no-plot", "--out", "run"],
+            cwd=shell.folder, env=environment(), stdout=subprocess.PIPE, stderr=full, check=True,
+        )
+    assert done.stdout.startswith(b"test accuracy 0.")
+    assert (shell.folder / "run/weights.safetensors").is_file()
+
+
+def test_a_reader_that_goes_away(shell: Shell) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [sys.executable, SCRIPTS / "train.py", "--epochs", "1", "--quiet", "--no-plot", "--out",
+         "run"], cwd=shell.folder, env=environment(), stdout=writer, stderr=subprocess.PIPE,
+        check=False,
+    )
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (141, b"")
+    assert (shell.folder / "run/weights.safetensors").is_file()
+
+
+def test_a_loss_that_becomes_nan_late_keeps_what_was_learnt(shell: Shell) -> None:
+    late = ("import xpnet.training.loop as loop\n"
+            "mean_loss = loop.mean_loss\n"
+            "def broken(backend, losses, epoch):\n"
+            "    if epoch == 3: raise loop.NonFiniteLossError('the loss became nan')\n"
+            "    return mean_loss(backend, losses, epoch)\n"
+            "loop.mean_loss = broken")
+    done = shell.python(shell.runner(late, "train.py"), "--quiet", "--out", "run")
+    assert done.returncode == 2
+    assert done.stderr == "train.py: the loss became nan; what was learnt before is in run\n"
+    assert len(history(shell.folder / "run")) == 2
+    assert accuracy_of(shell.folder / "run") > 0.8

@@ -31,6 +31,7 @@ from variants import params
     ("--data-dir empty", ["empty: no mnist-5k here", "train-images-idx3-ubyte"]),
     ("--out file/run", ["file/run", "Not a directory"]),
     ("--out file", ["file", "exists"]),
+    ("--out=", ["--out", "a folder is wanted; got an empty name"]),
     ("--hidden 1000000000000", ["not enough memory"]),
     (f"--hidden {10**30}", ["dimension"]),
 ])

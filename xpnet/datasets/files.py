@@ -94,9 +94,9 @@ def _download(name: str, source: Source) -> list[Path]:
         ]
     except (OSError, ValueError) as error:
         raise DatasetError(
-            f"{name} is not on this machine, and could not be downloaded from {source.url}: "
-            f"{str(error).partition(chr(10))[0]}. Name a folder with its four files by data_dir "
-            "(--data-dir) or the environment variable XPNET_DATA"
+            f"{name} is not on this machine, and downloading it failed: name a folder with its four "
+            "files by data_dir (--data-dir) or the environment variable XPNET_DATA. "
+            f"{source.url}: {str(error).partition(chr(10))[0]}"
         ) from None
 
 

@@ -54,6 +54,8 @@ def target_rows(y: Array, t: Array) -> Array:
     """
     xp = array_namespace(y, t)
     if is_one_hot(t, y.ndim):
+        if t.ndim == y.ndim - 1 and t.shape[-1] == y.shape[-2]:
+            raise ValueError(f"class numbers want an integer dtype; got {tuple(t.shape)} {t.dtype}")
         if tuple(t.shape[-2:]) != tuple(y.shape[-2:]):
             raise ValueError(f"one-hot labels for scores of shape {tuple(y.shape)} want shape "
                              f"(…, {y.shape[-2]}, {y.shape[-1]}); got {tuple(t.shape)} {t.dtype}")

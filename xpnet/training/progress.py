@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 import time
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
@@ -28,11 +30,12 @@ class Progress:
 
     def __init__(self, samples: int, shown: bool) -> None:
         self._bar: Any = None
-        if shown:
+        if shown and sys.stderr is not None:
             tqdm = import_extra("tqdm.auto", "the progress bar (progress=False goes without)")
-            self._bar = tqdm.tqdm(
-                total=samples, unit=" samples", unit_scale=True, dynamic_ncols=True
-            )
+            with suppress(OSError):
+                self._bar = tqdm.tqdm(
+                    total=samples, unit=" samples", unit_scale=True, dynamic_ncols=True
+                )
         self._accuracy: float | None = None
         self._next = time.perf_counter() + INTERVAL
         self._waiting = 0
@@ -45,7 +48,8 @@ class Progress:
         traceback: TracebackType | None,
     ) -> None:
         if self._bar is not None:
-            self._bar.close()
+            with suppress(OSError):
+                self._bar.close()
 
     def advance(self, samples: int, loss: Array) -> None:
         """Count the samples of a step; look at its loss if it is time to."""
@@ -64,6 +68,9 @@ class Progress:
 
     def _show(self, loss: float) -> None:
         accuracy = "" if self._accuracy is None else f", accuracy {self._accuracy:.4f}"
-        self._bar.set_postfix_str(f"loss {loss:.4f}{accuracy}", refresh=False)
-        self._bar.update(self._waiting)
+        try:
+            self._bar.set_postfix_str(f"loss {loss:.4f}{accuracy}", refresh=False)
+            self._bar.update(self._waiting)
+        except OSError:  # who looked at it has gone: no reason to stop training
+            self._bar = None
         self._waiting = 0
