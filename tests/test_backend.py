@@ -211,7 +211,8 @@ def test_cuda_without_a_gpu(forget: pytest.MonkeyPatch) -> None:
 
 def test_cuda_with_gpus(forget: pytest.MonkeyPatch) -> None:
     fake_cupy(forget, gpus=2)
-    assert get_backend("cuda").device.id == 0
+    for name in ("cuda", "cupy", "cupy:cuda", "cupy:0", "cupy:cuda:0"):
+        assert get_backend(name).device.id == 0
     assert get_backend("cuda:1").device.id == get_backend("cupy:1").device.id == 1
     for name in ("cuda:2", "cuda:-1", "cuda:x"):
         with pytest.raises(BackendError, match=r"no CUDA GPU .* this machine has cuda:0, cuda:1"):

@@ -30,6 +30,11 @@ def test_backward_is_autograds_also_on_the_kink(
 def test_a_dout_that_does_not_fit_is_refused(xp: Variant) -> None:
     with pytest.raises(ValueError, match=r"relu_backward wants dout of shape \(3, 4\)"):
         xp.run(relu_backward, np.ones((3, 1)), np.ones((3, 4)))
+    for dout, x in (((5, 3), (1, 3)), ((5, 3), (5, 1)), ((4, 5, 3), (5, 3)), ((4, 5, 3), (3, 5, 3))):
+        with pytest.raises(ValueError, match=r"relu_backward wants dout of shape"):
+            xp.run(relu_backward, np.ones(dout), np.ones(x))
+    one_each = xp.run(relu_backward, np.ones((4, 5, 3)), np.ones((1, 5, 3)))
+    xp.check(one_each, np.ones((4, 5, 3)))
     with pytest.raises(TypeError, match=r"relu_backward wants dout of dtype .*float32"):
         xp.run(relu_backward, np.ones((3, 4)), np.ones((3, 4), np.float32))
 

@@ -141,14 +141,14 @@ def test_what_overflows_is_refused() -> None:
             numerical_gradient(lambda x: x.sum(), x)
 
 
-@pytest.mark.skipif(not installed("torch"), reason="torch is not installed")
 def test_elements_that_share_memory_are_refused() -> None:
-    import torch
-
-    one = torch.ones(1, dtype=torch.float64)
-    with pytest.raises(ValueError, match="elements of this x share their memory"):
-        numerical_gradient(torch.sum, one.expand(3))
-    assert one.tolist() == [1.0]
+    row = np.ones(4)
+    tricks = np.lib.stride_tricks
+    for x in (tricks.sliding_window_view(row, 2, writeable=True),
+              tricks.as_strided(row, (3,), (0,))):
+        with pytest.raises(ValueError, match="elements of this x share their memory"):
+            numerical_gradient(lambda x: (x**2).sum(), x)
+        assert row.tolist() == [1.0, 1, 1, 1]
 
 
 def test_extreme_scales_neither_overflow_nor_vanish() -> None:
@@ -176,6 +176,8 @@ def test_nonsense(eager: Variant) -> None:
             numerical_gradient(f, x, h=h)
     with pytest.raises(ValueError, match=r"a step h of 1e-20 is lost in .*float64"):
         numerical_gradient(f, x, h=1e-20)
+    with pytest.raises(ValueError, match=r"a step h of 1e-16 is lost in .*float64"):
+        numerical_gradient(f, eager.asarray([1.0]), h=1e-16)
     with pytest.raises(ValueError, match="finite numbers; x holds NaN or infinity"):
         numerical_gradient(f, eager.asarray([1.0, np.nan]))
     eager.check(x, [1.0, 2.0], rtol=0)
@@ -193,5 +195,5 @@ def test_tensors_on_an_autograd_tape_are_refused() -> None:
 def test_tracers_are_refused() -> None:
     import jax
 
-    with pytest.raises(TypeError, match="numerical_gradient was called on a tracer"):
+    with pytest.raises(TypeError, match="numerical_gradient got a tracer"):
         jax.jit(lambda x: numerical_gradient(jax.numpy.sum, x))(jax.numpy.ones(2))

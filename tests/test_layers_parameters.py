@@ -69,7 +69,7 @@ def test_a_tracer_is_refused() -> None:
     import jax
 
     affine = Affine(jax.numpy.ones((4, 2)), jax.numpy.zeros(2))
-    with pytest.raises(TypeError, match=r'parameter "b" was called on a tracer .* bind it instead'):
+    with pytest.raises(TypeError, match=r'parameter "b" got a tracer .* bind it instead'):
         jax.jit(lambda b: affine.params.update(b=b))(jax.numpy.zeros(2))
 
 

@@ -170,7 +170,7 @@ def test_jax_differentiates_and_compiles_a_bound_network() -> None:
     expected = jax.grad(lambda p: net.bind(p).loss(x, t))(dict(net.params))
     for name in NAMES:
         np.testing.assert_allclose(found[name], expected[name], rtol=1e-10, atol=1e-14)
-    with pytest.raises(TypeError, match=r"Affine1 was called on a tracer .* bind"):
+    with pytest.raises(TypeError, match=r"Affine1 got a tracer .* bind"):
         jax.jit(net.predict)(x)
 
 

@@ -47,3 +47,15 @@ def test_stacks_of_every_size_and_members(
         gradient = stacked_numerical_gradient(f, x, stack_axes=stack_axes)
         eager.check(gradient, 3 * host**2, rtol=1e-8, atol=1e-8)
         eager.check(x, host, rtol=0)
+
+
+def test_nonsense(eager: Variant) -> None:
+    def f(xs: Any) -> Any:
+        return eager.namespace.sum(xs, axis=-1)
+
+    with pytest.raises(ValueError, match="finite numbers; x holds NaN"):
+        stacked_numerical_gradient(f, eager.asarray([1.0, np.nan]))
+    with pytest.raises(ValueError, match=r"a step h of 1e-30 is lost in .*float64"):
+        stacked_numerical_gradient(f, eager.asarray([1.0]), h=1e-30)
+    with pytest.raises(TypeError, match=r"real floating dtype; got .*int64"):
+        stacked_numerical_gradient(f, eager.asarray([1, 2]))

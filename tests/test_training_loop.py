@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 from test_functional_labels import INTEGERS
-from variants import Variant, make
+from variants import Variant, make, params
 
-from xpnet import SGD, History, NonFiniteLossError, TwoLayerNet, fit
+from xpnet import SGD, History, NonFiniteLossError, TwoLayerNet, fit, get_backend
 from xpnet.functional._array import array_namespace
 from xpnet.training.batches import epoch_batches
 
@@ -225,11 +225,24 @@ def test_bad_input(eager: Variant) -> None:
         train(validation=(x, asarray(np.full(60, 9))))
     with pytest.raises(ValueError, match="batch_size 61 for 60 rows"):
         train(batch_size=61)
-    with pytest.raises(ValueError, match="batch_size above 0; got 0"):
+    with pytest.raises(ValueError, match="batch_size to be a whole number above 0; got 0"):
         train(batch_size=0)
-    with pytest.raises(ValueError, match="epochs above 0; got 0"):
+    with pytest.raises(ValueError, match="epochs to be a whole number above 0; got 0"):
         train(epochs=0)
+    with pytest.raises(ValueError, match=r"batch_size .* got 2\.5"):
+        train(batch_size=2.5)
     with pytest.raises(ValueError, match=r"fit trains a single network; .* scores \(2, 1, 3\)"):
         train(seed=[0, 1])
     with pytest.raises(ValueError, match=r"Affine1 wants x of shape \(N, 2\)"):
         train(x=asarray(np.ones((60, 3))))
+
+
+@pytest.mark.parametrize("variant", params("torch", "strict"))
+def test_data_on_another_device(variant: str) -> None:
+    xp = make(variant)
+    x, t = problem(xp)
+    elsewhere = get_backend("torch:meta" if variant == "torch" else "strict:device2")
+    for data, name in (((elsewhere.asarray(np.ones((60, 2))), t), "x"),
+                       ((x, elsewhere.asarray(np.ones(60, int))), "t")):
+        with pytest.raises(ValueError, match=f"training data: {name} wanted on .*, as the network"):
+            fit(network(xp), *data, optimizer=SGD(), epochs=1, batch_size=10, progress=False)

@@ -9,7 +9,7 @@ import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar, cast
 
 from xpnet.functional._array import Array, array_namespace, device
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Backend", "BackendError", "available_backends", "backend_of", "get_backend"]
 
-Step = TypeVar("Step", bound=Callable[..., Any])
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 class BackendError(ValueError):
@@ -106,7 +106,7 @@ class Backend(ABC):
     def synchronize(self) -> None:
         """Wait until the device has done all that it was asked."""
 
-    def compile(self, step: Step) -> Step:
+    def compile(self, step: Function) -> Function:
         """Make a pure function of arrays, in nested dicts and tuples, as fast as the library can.
 
         By default there is nothing to be done, and the function itself is returned.
@@ -165,7 +165,8 @@ def get_backend(name: str | Backend = "cpu") -> Backend:
 def available_backends() -> list[str]:
     """Give the names of the libraries that can be used here, for `get_backend`.
 
-    No library is imported to find out, but CuPy, which has to be asked for a GPU.
+    No library is imported to find out, but CuPy, which has to be asked for a GPU. What other packages
+    bring is listed unasked.
     """
     found = [
         name for name, built_in in _BUILT_IN.items()
@@ -201,16 +202,12 @@ def _backend_class(name: str) -> type[Backend]:
             raise BackendError(f"the backend {name} needs {library}, which is not installed: "
                                f"pip install {install}")
         module = importlib.import_module(f"xpnet_backends.{name}_backend")
-        found: type[Backend] = module.BACKEND
-        return found
-    try:
-        found = _entry_points()[name].load()
-    except KeyError:
-        raise BackendError(
-            f"no backend {name!r}; available here: {', '.join(available_backends())}; "
-            "or by hardware: cpu, cuda, cuda:1, …"
-        ) from None
-    return found
+        return cast(type[Backend], module.BACKEND)
+    point = _entry_points().get(name)
+    if point is None:
+        raise BackendError(f"no backend {name!r}; available here: {', '.join(available_backends())}; "
+                           "or by hardware: cpu, cuda, cuda:1, …")
+    return cast(type[Backend], point.load())
 
 
 @functools.cache

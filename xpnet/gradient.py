@@ -54,22 +54,14 @@ def numerical_gradient(
         If `f` does not return a scalar, `x` is not finite, or `h` is too small for the dtype.
     """
     xp = array_namespace(x)
-    check_concrete("numerical_gradient", x, remedy="call it outside of jit")
-    check_floating("numerical_gradient", x)
-    if not bool(xp.all(xp.isfinite(x))):
-        raise ValueError("numerical_gradient wants finite numbers; x holds NaN or infinity")
     plus, minus = perturbed(x, h, axes=None)
-    if not bool(xp.all((plus != minus) & xp.isfinite(plus - minus))):
-        step = "its default step" if h is None else f"a step h of {h}"
-        raise ValueError(f"numerical_gradient: {step} is lost in {x.dtype} at this x")
-
-    evaluate = _in_place(f, x) if array_api_compat.is_writeable_array(x) else _on_copies(f, x)
+    mutable = array_api_compat.is_writeable_array(x)
+    evaluate = _in_place(f, x) if mutable else _on_copies(f, x)
     differences = [
         evaluate(index, plus) - evaluate(index, minus)
         for index in itertools.product(*map(range, x.shape))
     ]
-    immutable = not array_api_compat.is_writeable_array(x)
-    if immutable and differences and not any(differences) and _ignores(f, x):
+    if not mutable and differences and not any(differences) and _ignores(f, x):
         raise TypeError(
             f"f does not read its argument, and x ({type(x).__name__}) cannot be changed in place: "
             "the gradient would be zeros. Use the argument of f, as in "
@@ -81,11 +73,27 @@ def numerical_gradient(
 
 
 def perturbed(x: Array, h: float | None, axes: tuple[int, ...] | None) -> tuple[Array, Array]:
-    """Give x + h and x - h, all elements at once; `axes`: over which to take the mean square."""
-    if h is not None:
-        if not 0 < h < math.inf:
-            raise ValueError(f"numerical_gradient wants a step h above 0; got {h}")
-        return x + float(h), x - float(h)  # float(): a NumPy scalar would promote the dtype
+    """Give x + h and x - h, all elements at once; `axes`: over which to take the mean square.
+
+    Raises what `numerical_gradient` raises of `x` and `h`.
+    """
+    check_concrete("numerical_gradient", x, remedy="call it outside of jit")
+    check_floating("numerical_gradient", x)
+    if h is not None and not 0 < h < math.inf:
+        raise ValueError(f"numerical_gradient wants a step h above 0; got {h}")
+    xp = array_namespace(x)
+    if not bool(xp.all(xp.isfinite(x))):
+        raise ValueError("numerical_gradient wants finite numbers; x holds NaN or infinity")
+    # float(): a NumPy scalar would promote the dtype
+    step = _default_step(x, axes) if h is None else float(h)
+    plus, minus = x + step, x - step
+    if not bool(xp.all((plus != x) & (minus != x) & xp.isfinite(plus - minus))):
+        step_name = "its default step" if h is None else f"a step h of {h}"
+        raise ValueError(f"numerical_gradient: {step_name} is lost in {x.dtype} at this x")
+    return plus, minus
+
+
+def _default_step(x: Array, axes: tuple[int, ...] | None) -> Array:
     xp = array_namespace(x)
     size = xp.abs(x)
     if array_api_compat.size(x):
@@ -94,8 +102,7 @@ def perturbed(x: Array, h: float | None, axes: tuple[int, ...] | None) -> tuple[
         rms = largest * xp.sqrt(xp.mean((x / largest) ** 2, axis=axes, keepdims=True))
         size = xp.maximum(size, rms)
         size = xp.where(size == 0, 1, size)
-    step = float(xp.finfo(x.dtype).eps) ** (1 / 3) * size
-    return x + step, x - step
+    return float(xp.finfo(x.dtype).eps) ** (1 / 3) * size
 
 
 def _scalar(value: Array | float) -> float:
@@ -110,13 +117,17 @@ def _in_place(
 ) -> Callable[[tuple[int, ...], Array], float]:
     xp = array_namespace(x)
     original = xp.asarray(x, copy=True)
+    numbers = xp.astype(_numbers(x), x.dtype)
+    x[...] = numbers
+    overlap = bool(xp.any(x != numbers))
+    x[...] = original
+    if overlap:
+        raise ValueError("numerical_gradient changes x element by element, but elements of this x "
+                         "share their memory: pass a copy")
 
     def evaluate(index: tuple[int, ...], values: Array) -> float:
         try:
             x[index] = values[index]
-            if not any(index) and int(xp.sum(xp.astype(x != original, xp.int32))) != 1:
-                raise ValueError("numerical_gradient changes x element by element, but elements "
-                                 "of this x share their memory: pass a copy")
             return _scalar(f(x))
         finally:
             x[index] = original[index]
@@ -128,12 +139,18 @@ def _on_copies(
     f: Callable[[Array], Array | float], x: Array
 ) -> Callable[[tuple[int, ...], Array], float]:
     xp = array_namespace(x)
-    numbers = xp.reshape(xp.arange(array_api_compat.size(x), device=device(x)), x.shape)
+    numbers = _numbers(x)
 
     def evaluate(index: tuple[int, ...], values: Array) -> float:
         return _scalar(f(xp.where(numbers == numbers[index], values, x)))
 
     return evaluate
+
+
+def _numbers(x: Array) -> Array:
+    """Number the elements of an array."""
+    xp = array_namespace(x)
+    return xp.reshape(xp.arange(array_api_compat.size(x), device=device(x)), x.shape)
 
 
 def _ignores(f: Callable[[Array], Array | float], x: Array) -> bool:

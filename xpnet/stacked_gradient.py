@@ -7,13 +7,7 @@ from collections.abc import Callable
 
 import array_api_compat
 
-from xpnet.functional._array import (
-    Array,
-    array_namespace,
-    check_concrete,
-    check_floating,
-    device,
-)
+from xpnet.functional._array import Array, array_namespace, device
 from xpnet.gradient import perturbed
 
 __all__ = ["stacked_numerical_gradient"]
@@ -47,18 +41,19 @@ def stacked_numerical_gradient(
     -------
     array
         Of the shape, dtype and device of `x`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `numerical_gradient`, of `x` and `h`.
     """
     xp = array_namespace(x)
     shape = tuple(x.shape)
-    check_concrete("stacked_numerical_gradient", x, remedy="call it outside of jit")
-    check_floating("stacked_numerical_gradient", x)
     members, n = math.prod(shape[:stack_axes]), math.prod(shape[stack_axes:])
+    points = perturbed(x, h, axes=tuple(range(stack_axes, x.ndim)))
     if members * n == 0:
         return xp.zeros_like(x)
-    plus, minus = (
-        xp.reshape(p, (members, n))
-        for p in perturbed(x, h, axes=tuple(range(stack_axes, x.ndim)))
-    )
+    plus, minus = (xp.reshape(p, (members, n)) for p in points)
     mutable = array_api_compat.is_writeable_array(xp.zeros_like(x))
     count = max(1, min(n, (CHUNK if mutable else 4 * CHUNK) // (members * n)))
     with_elements = _replacer(xp.reshape(x, (members, n)), count, mutable)

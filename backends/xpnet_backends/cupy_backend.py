@@ -26,7 +26,7 @@ class CupyBackend(Backend):
                 "missing or older than this CuPy wants (nvidia-smi shows both)"
             )
         count = cupy.cuda.runtime.getDeviceCount()
-        number = str(getattr(device, "id", device or 0)).removeprefix("cuda:")
+        number = str(getattr(device, "id", device or 0)).removeprefix("cuda").removeprefix(":") or "0"
         if not number.isdecimal() or int(number) >= count:
             raise BackendError(f"no CUDA GPU {number!r}; this machine has "
                                f"{', '.join(f'cuda:{i}' for i in range(count))}")

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as xp
 
-from xpnet.backend import Backend, BackendError, Step
+from xpnet.backend import Backend, BackendError, Function
 
 
 class JaxBackend(Backend):
@@ -56,7 +56,7 @@ class JaxBackend(Backend):
         """Wait until all arrays are computed."""
         jax.block_until_ready(jax.live_arrays())
 
-    def compile(self, step: Step) -> Step:
+    def compile(self, step: Function) -> Function:
         """Compile the step with `jax.jit`, once for each set of shapes it meets."""
         return jax.jit(step)
 

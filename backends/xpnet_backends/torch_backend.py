@@ -7,7 +7,7 @@ from typing import Any
 import array_api_compat.torch as xp
 import torch
 
-from xpnet.backend import Backend, BackendError, Step
+from xpnet.backend import Backend, BackendError, Function
 
 
 class TorchBackend(Backend):
@@ -44,7 +44,7 @@ class TorchBackend(Backend):
         elif self.device.type == "mps":
             torch.mps.synchronize()
 
-    def compile(self, step: Step) -> Step:
+    def compile(self, step: Function) -> Function:
         """Run the step without autograd's bookkeeping."""
         return torch.no_grad()(step)
 

@@ -10,7 +10,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from xpnet._extras import import_extra
-from xpnet.datasets.idx import DatasetError, decompress, parse_idx
+from xpnet.datasets.idx import DatasetError, parse_idx, read_content
 from xpnet.datasets.sources import Part, Source
 
 __all__ = ["find_files", "read_part"]
@@ -102,11 +102,7 @@ def _download(name: str, source: Source) -> list[Path]:
 
 def read_part(part: Part, path: Path) -> NDArray[Any]:
     """Read one file of a data set, strictly, and hold its content to its hash."""
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise DatasetError(f"{path}: cannot be read: {error.strerror}") from None
-    content = decompress(content, path)
+    content = read_content(path)
     elements = parse_idx(content, path, ndim=part.ndim)
     if hashlib.sha256(content).hexdigest() != part.content_sha256:
         raise DatasetError(f"{path}: not the published {part.name}: its SHA-256 differs. It is "

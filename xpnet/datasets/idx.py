@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["DatasetError", "parse_idx", "read_idx"]
+__all__ = ["DatasetError", "parse_idx", "read_content", "read_idx"]
 
 _DTYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 _GZIP_MAGIC = b"\x1f\x8b"
@@ -44,15 +44,15 @@ def read_idx(path: str | os.PathLike[str]) -> NDArray[Any]:
         If the file cannot be read, is not IDX, or is longer or shorter than its dimensions say.
     """
     path = Path(path)
+    return parse_idx(read_content(path), path)
+
+
+def read_content(path: Path) -> bytes:
+    """Read a file, and undo gzip where it begins with its magic number."""
     try:
         content = path.read_bytes()
     except OSError as error:
         raise DatasetError(f"{path}: cannot be read: {error.strerror}") from None
-    return parse_idx(decompress(content, path), path)
-
-
-def decompress(content: bytes, path: Path) -> bytes:
-    """Undo gzip, where a file begins with its magic number."""
     if not content.startswith(_GZIP_MAGIC):
         return content
     try:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from xpnet.backend import get_backend
 from xpnet.datasets.files import find_files, read_part
 from xpnet.datasets.idx import DatasetError
-from xpnet.datasets.sources import SOURCES
+from xpnet.datasets.sources import SOURCES, Source
 from xpnet.functional import one_hot
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def class_names(dataset: str) -> tuple[str, ...]:
     return _source(dataset).classes
 
 
-def _source(dataset: str) -> Any:
+def _source(dataset: str) -> Source:
     if dataset not in SOURCES:
         raise DatasetError(f"no data set {dataset!r}; there are {', '.join(SOURCES)}")
     return SOURCES[dataset]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 __all__ = ["SOURCES", "Part", "Source"]
@@ -48,7 +48,7 @@ class Source:
 
     parts: tuple[Part, Part, Part, Part]
     classes: tuple[str, ...] = tuple("0123456789")
-    folders: tuple[Path, ...] = field(default=())
+    folders: tuple[Path, ...] = ()
     url: str | None = None
 
 

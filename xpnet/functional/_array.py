@@ -87,16 +87,22 @@ def check_concrete(where: str, *arrays: Array, remedy: str | None) -> None:
                 "got requires_grad=True: pass x.detach()"
             )
         if remedy is not None and _is_tracer(x):
-            raise TypeError(f"{where} was called on a tracer of jax.jit, jax.grad or jax.vmap, "
-                            f"which it would leak: {remedy}")
+            raise TypeError(f"{where} got a tracer of jax.jit, jax.grad or jax.vmap, which would "
+                            f"leak: {remedy}")
 
 
 def check_dout(where: str, dout: Array, x: Array) -> None:
-    """Refuse a gradient that is not that of an output like `x`, or of a stack of them."""
+    """Refuse a gradient that is not that of an output like `x`.
+
+    Only an axis of length 1 before the last two, a stack's, may be longer in `dout`: one gradient for
+    each of the networks behind.
+    """
     if dout.dtype != x.dtype:
         raise TypeError(f"{where} wants dout of dtype {x.dtype}; got {dout.dtype}")
-    last = dout.shape[dout.ndim - x.ndim:] if dout.ndim >= x.ndim else None
-    if last is None or any(m not in (n, 1) for n, m in zip(last, x.shape, strict=True)):
+    fits = dout.ndim == x.ndim and dout.shape[-2:] == x.shape[-2:] and all(
+        n in (m, 1) for m, n in zip(dout.shape, x.shape, strict=True)
+    )
+    if not fits:
         raise ValueError(f"{where} wants dout of shape {tuple(x.shape)}; got {tuple(dout.shape)}")
 
 

@@ -45,6 +45,9 @@ def cross_entropy_error(y: Array, t: Array) -> Array:
 def cross_entropy_error_backward(dout: Array | float, y: Array, t: Array) -> Array:
     """Compute the gradient of `cross_entropy_error` with respect to `y`: `-t / y / N`.
 
+    Below the smallest normal number, where the error stays what it is, the gradient is that at this
+    number, so that it still points away from there.
+
     Parameters
     ----------
     dout : array or float
@@ -57,6 +60,7 @@ def cross_entropy_error_backward(dout: Array | float, y: Array, t: Array) -> Arr
     array
         `dy`, of the shape of `y`.
     """
+    check_floating("cross_entropy_error_backward", y)
     xp = array_namespace(y, t)
     if y.ndim == 1:
         return cross_entropy_error_backward(dout, y[None, :], t[None, ...])[0, :]

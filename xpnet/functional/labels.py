@@ -60,7 +60,8 @@ def target_rows(y: Array, t: Array) -> Array:
             raise ValueError(f"one-hot labels for scores of shape {tuple(y.shape)} want shape "
                              f"(…, {y.shape[-2]}, {y.shape[-1]}); got {tuple(t.shape)} {t.dtype}")
         return xp.astype(t, y.dtype, copy=False)
-    if t.ndim < 1 or t.shape[-1] != y.shape[-2]:
+    stacks = zip(reversed(t.shape[:-1]), reversed(y.shape[:-2]), strict=False)
+    if t.ndim < 1 or t.shape[-1] != y.shape[-2] or any(k not in (n, 1) for k, n in stacks):
         hint = ("; one-hot rows of integers for a stack want a stack axis too, t[None, ...]"
                 if tuple(t.shape) == tuple(y.shape[-2:]) else "")
         raise ValueError(f"class numbers for scores of shape {tuple(y.shape)} want shape "

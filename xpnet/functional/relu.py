@@ -32,14 +32,15 @@ def relu_backward(dout: Array, x: Array) -> Array:
     Parameters
     ----------
     dout : array
-        Gradient of the loss with respect to the output, of the shape of `x`.
+        Gradient of the loss with respect to the output, of the shape of `x`; a stack axis of length
+        1 in `x` may be longer here.
     x : array
         What `relu` was given.
 
     Returns
     -------
     array
-        `dx`, of the shape of `dout`. Neither argument is changed.
+        `dx`, of the shape of `dout`: that of `x`, or one for each network. No argument is changed.
     """
     xp = array_namespace(dout, x)
     check_dout("relu_backward", dout, x)

@@ -35,7 +35,8 @@ def softmax_backward(dout: Array, x: Array, *, y: Array | None = None) -> Array:
     Parameters
     ----------
     dout : array
-        Gradient of the loss with respect to the output, `(…, C)`.
+        Gradient of the loss with respect to the output, `(…, C)`; a stack axis of length 1 in `x`
+        may be longer here.
     x : array
         What `softmax` was given.
     y : array, optional

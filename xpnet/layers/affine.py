@@ -55,8 +55,9 @@ class Affine(Layer):
         ----------
         x : array
             `(N, D)`, or `(N, …)` with D features in all, which is flattened, as in the book. To a
-            stack, `(N, D)`, or with all the stack's axes in front `(…, N, D)`, a batch for each
-            network, or `(…, N, …)`, which is flattened.
+            stack, `(N, D)`; or, with all the stack's axes in front, of its lengths or 1, `(…, N, D)`
+            or `(…, N, …)`. (A batch of images for a stack is `x[None, ...]`: without that axis, the
+            first one would be taken for the stack's.)
 
         Returns
         -------
@@ -64,13 +65,16 @@ class Affine(Layer):
             `(N, M)`, or `(…, N, M)` from a stack.
         """
         self.check_input(x)
-        features = self.W.shape[-2]
-        batch_axes = self.W.ndim - 1  # the stack's, and the rows'
+        stack, features = self.W.shape[:-2], self.W.shape[-2]
+        batch_axes = 1 + max(len(stack), self.b.ndim - 1)  # the rows', and before it the stack's
         flatten = x.ndim > batch_axes + 1
         found = math.prod(x.shape[batch_axes:]) if flatten else x.shape[-1] if x.ndim > 1 else None
-        if found != features:
-            stack = "(N" if batch_axes == 1 else "(…, N"
-            raise ValueError(f"{self.name} wants x of shape {stack}, {features}) or {stack}, …) "
+        own_stack = x.shape[:batch_axes - 1] if x.ndim > batch_axes else ()
+        if found != features or any(
+            k not in (n, 1) and n != 1 for k, n in zip(own_stack, stack, strict=False)
+        ):
+            rows = ", ".join([*map(str, stack), "N"])
+            raise ValueError(f"{self.name} wants x of shape (N, {features}) or ({rows}, …) "
                              f"with {features} features; got {tuple(x.shape)}")
         self.original_x_shape = tuple(x.shape) if flatten else None
         if flatten:
@@ -91,6 +95,6 @@ class Affine(Layer):
         dx, self.dW, self.db = affine_backward(dout, self.x, self.W, self.b)
         if self.original_x_shape is not None:
             stack = dx.shape[:dx.ndim - 1]
-            features = self.original_x_shape[self.W.ndim - 1:]
+            features = self.original_x_shape[self.x.ndim - 1:]
             dx = array_namespace(dx).reshape(dx, (*stack, *features))
         return dx

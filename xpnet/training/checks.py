@@ -7,24 +7,29 @@ from collections.abc import Sequence
 import numpy as np
 
 from xpnet.backend import Backend
-from xpnet.functional._array import Array, array_namespace, sum_dtype
+from xpnet.functional._array import Array, array_namespace, device, sum_dtype
 from xpnet.functional.labels import is_one_hot
 from xpnet.networks import Network
 
-__all__ = ["NonFiniteLossError", "all_finite", "check_data", "mean_loss"]
+__all__ = ["NonFiniteLossError", "all_finite", "checked_labels", "mean_loss"]
 
 
 class NonFiniteLossError(ValueError):
     """The loss became NaN or infinite."""
 
 
-def check_data(which: str, network: Network, x: Array, t: Array) -> tuple[Array, Array]:
-    """Give data that the network can be trained on, or refuse it in words (ValueError).
+def checked_labels(which: str, network: Network, x: Array, t: Array) -> Array:
+    """Give the labels, if the network can be trained on them and `x`; else a ValueError in words.
 
     Class numbers get the dtype of the library's own indices: not every one can take rows of, say,
     uint16.
     """
     xp = array_namespace(x, t)
+    wanted_device = device(next(iter(network.params.values())))
+    for name, a in (("x", x), ("t", t)):
+        if device(a) != wanted_device:
+            raise ValueError(f"{which} data: {name} wanted on {wanted_device}, as the network; "
+                             f"got it on {device(a)}")
     y = network.bind({}).predict(x[:1, ...])
     if y.ndim != 2:
         raise ValueError(f"fit trains a single network; this one gives scores {tuple(y.shape)} "
@@ -43,7 +48,7 @@ def check_data(which: str, network: Network, x: Array, t: Array) -> tuple[Array,
         if low < 0 or high >= classes:
             raise ValueError(f"{which} data: labels from 0 to {classes - 1} wanted; "
                              f"got {low} to {high}")
-    return x, t
+    return t
 
 
 def mean_loss(backend: Backend, losses: Sequence[Array], epoch: int) -> float:

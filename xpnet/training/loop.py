@@ -8,7 +8,7 @@ from xpnet.backend import backend_of
 from xpnet.functional._array import Array
 from xpnet.networks import Network
 from xpnet.training.batches import epoch_batches
-from xpnet.training.checks import NonFiniteLossError, all_finite, check_data, mean_loss
+from xpnet.training.checks import NonFiniteLossError, all_finite, checked_labels, mean_loss
 from xpnet.training.history import Epoch, History
 from xpnet.training.progress import Progress
 from xpnet.training.step import Optimizer, evaluation, training_step
@@ -73,29 +73,29 @@ def fit(
         On Ctrl-C. The network holds what was learnt so far.
     """
     for name, value in (("epochs", epochs), ("batch_size", batch_size)):
-        if value < 1:
-            raise ValueError(f"fit wants {name} above 0; got {value}")
+        if not isinstance(value, int) or value < 1:
+            raise ValueError(f"fit wants {name} to be a whole number above 0; got {value}")
     backend = backend_of(next(iter(network.params.values())))
-    x, t = check_data("training", network, x, t)
+    t = checked_labels("training", network, x, t)
     rows = x.shape[0]
     if batch_size > rows:
         raise ValueError(f"fit wants at least one batch; got batch_size {batch_size} "
                          f"for {rows} rows")
     if validation is not None:
-        validation = check_data("validation", network, *validation)
+        validation = validation[0], checked_labels("validation", network, *validation)
     history = History() if history is None else history
     before = history.epochs[-1] if history.epochs else None
     first, start = (before.epoch + 1, before.seconds) if before else (1, 0.0)
     start = time.perf_counter() - start
     step = backend.compile(training_step(network, optimizer))
     evaluate = backend.compile(evaluation(network))
-    params = last_epoch = dict(network.params)
+    params = dict(network.params)
     state = optimizer.init(params)
 
     with Progress(epochs * (rows // batch_size) * batch_size, progress) as bar:
         try:
             for epoch in range(first, first + epochs):
-                last_epoch, epoch_start, losses = params, time.perf_counter(), []
+                epoch_start, losses = time.perf_counter(), []
                 batches = backend.asarray(epoch_batches(rows, batch_size, seed, epoch))
                 for i in range(batches.shape[0]):
                     params, state, loss = step(params, state, x, t, batches[i, ...])
@@ -112,6 +112,7 @@ def fit(
                 history.epochs.append(Epoch(epoch, mean, accuracy, seconds, speed))
                 bar.end_epoch(mean, accuracy)
         except KeyboardInterrupt:
-            network.params.update(params if all_finite(list(params.values())) else last_epoch)
+            if all_finite(list(params.values())):
+                network.params.update(params)
             raise
     return history
