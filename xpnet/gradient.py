@@ -148,7 +148,7 @@ def _on_copies(
 
 
 def _numbers(x: Array) -> Array:
-    """Number the elements of an array."""
+    """Give each element of an array its number."""
     xp = array_namespace(x)
     return xp.reshape(xp.arange(array_api_compat.size(x), device=device(x)), x.shape)
 
