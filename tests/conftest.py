@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from shell import Shell
 from variants import VARIANTS, Variant, make, missing, params
+
+import xpnet.backend
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -45,3 +48,14 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.delenv("XPNET_DATA", raising=False)
     monkeypatch.setattr("pooch.os_cache", lambda name: folder / name)
     return folder / "xpnet"
+
+
+@pytest.fixture
+def forget(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
+    """Let backends be looked for afresh, and forget what this test found."""
+    caches = (xpnet.backend._backend_class, xpnet.backend._entry_points)
+    for cache in caches:
+        cache.cache_clear()
+    yield monkeypatch
+    for cache in caches:
+        cache.cache_clear()

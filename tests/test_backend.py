@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from variants import Variant, installed
 
-import xpnet.backend
 from xpnet import Backend, BackendError, available_backends, backend_of, get_backend
 
 
@@ -136,17 +135,6 @@ def test_what_is_not_there_is_named() -> None:
         get_backend("numpy:cuda")
 
 
-@pytest.fixture
-def forget(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Let backends be looked for afresh, and forget what this test found."""
-    caches = (xpnet.backend._backend_class, xpnet.backend._entry_points)
-    for cache in caches:
-        cache.cache_clear()
-    yield monkeypatch
-    for cache in caches:
-        cache.cache_clear()
-
-
 def test_a_library_that_is_not_installed_names_its_extra(forget: pytest.MonkeyPatch) -> None:
     forget.setattr("importlib.util.find_spec", lambda name: None)
     for name, extra in (("cuda", r"cuda13\].*or cuda12"), ("torch", r"xpnet\[torch\]"),
@@ -154,79 +142,6 @@ def test_a_library_that_is_not_installed_names_its_extra(forget: pytest.MonkeyPa
         with pytest.raises(BackendError, match=f"is not installed: pip install .*{extra}"):
             get_backend(name)
     assert available_backends() == []
-
-
-class Device:
-    """CuPy's, which can be compared but not hashed."""
-
-    current = 0
-    __hash__ = None  # type: ignore[assignment]
-
-    def __init__(self, number: int) -> None:
-        self.id = number
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Device) and self.id == other.id
-
-    def __repr__(self) -> str:
-        return f"<CUDA Device {self.id}>"
-
-    def use(self) -> None:
-        Device.current = self.id
-
-
-class CupyArray:
-    def __init__(self, device: Device) -> None:
-        self.device = device
-
-    def __array_namespace__(self, *, api_version: str | None = None) -> ModuleType:
-        return sys.modules["array_api_compat.cupy"]
-
-
-def fake_cupy(monkeypatch: pytest.MonkeyPatch, gpus: int) -> None:
-    """Put a CuPy in place that finds so many GPUs: the real one imports without any, too."""
-    cupy = ModuleType("cupy")
-    cuda = ModuleType("cupy.cuda")
-    vars(cuda).update(Device=Device, runtime=ModuleType("cupy.cuda.runtime"))
-    vars(cuda.runtime).update(getDeviceCount=lambda: gpus)
-    vars(cupy).update(is_available=lambda: gpus > 0, __version__="14.2.0", cuda=cuda,
-                      ndarray=CupyArray)
-    import array_api_compat
-
-    monkeypatch.setitem(sys.modules, "cupy", cupy)
-    monkeypatch.setitem(sys.modules, "array_api_compat.cupy", ModuleType("array_api_compat.cupy"))
-    monkeypatch.setattr(array_api_compat, "cupy", sys.modules["array_api_compat.cupy"],
-                        raising=False)
-    monkeypatch.delitem(sys.modules, "xpnet_backends.cupy_backend", raising=False)
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: object())
-
-
-def test_cuda_without_a_gpu(forget: pytest.MonkeyPatch) -> None:
-    fake_cupy(forget, gpus=0)
-    for name in ("cuda", "cupy", "cuda:1"):
-        with pytest.raises(BackendError, match=r"CuPy 14.2.0 finds no CUDA GPU: .* driver"):
-            get_backend(name)
-    assert "cupy" not in available_backends()
-
-
-def test_cuda_with_gpus(forget: pytest.MonkeyPatch) -> None:
-    fake_cupy(forget, gpus=2)
-    for name in ("cuda", "cupy", "cupy:cuda", "cupy:0", "cupy:cuda:0"):
-        assert get_backend(name).device.id == 0
-    assert get_backend("cuda:1").device.id == get_backend("cupy:1").device.id == 1
-    for name in ("cuda:2", "cuda:-1", "cuda:x"):
-        with pytest.raises(BackendError, match=r"no CUDA GPU .* this machine has cuda:0, cuda:1"):
-            get_backend(name)
-    assert "cupy" in available_backends()
-
-
-def test_asking_for_a_gpu_makes_it_the_current_one(forget: pytest.MonkeyPatch) -> None:
-    fake_cupy(forget, gpus=2)
-    for name, number in (("cuda:1", 1), ("cuda:0", 0), ("cuda:1", 1), ("cuda", 0)):
-        get_backend(name)
-        assert Device.current == number
-    assert backend_of(CupyArray(Device(1))) == get_backend("cuda:1")
-    assert hash(get_backend("cuda:1")) == hash(get_backend("cupy:1"))
 
 
 def test_other_packages_bring_backends(forget: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -118,9 +118,11 @@ def _in_place(
     xp = array_namespace(x)
     original = xp.asarray(x, copy=True)
     numbers = xp.astype(_numbers(x), x.dtype)
-    x[...] = numbers
-    overlap = bool(xp.any(x != numbers))
-    x[...] = original
+    try:
+        x[...] = numbers
+        overlap = bool(xp.any(x != numbers))
+    finally:
+        x[...] = original
     if overlap:
         raise ValueError("numerical_gradient changes x element by element, but elements of this x "
                          "share their memory: pass a copy")

@@ -70,9 +70,8 @@ class Affine(Layer):
         flatten = x.ndim > batch_axes + 1
         found = math.prod(x.shape[batch_axes:]) if flatten else x.shape[-1] if x.ndim > 1 else None
         own_stack = x.shape[:batch_axes - 1] if x.ndim > batch_axes else ()
-        if found != features or any(
-            k not in (n, 1) and n != 1 for k, n in zip(own_stack, stack, strict=False)
-        ):
+        fits = all(k in (n, 1) or n == 1 for k, n in zip(own_stack, stack, strict=False))
+        if found != features or not fits:
             rows = ", ".join([*map(str, stack), "N"])
             raise ValueError(f"{self.name} wants x of shape (N, {features}) or ({rows}, …) "
                              f"with {features} features; got {tuple(x.shape)}")

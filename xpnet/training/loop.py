@@ -85,8 +85,8 @@ def fit(
         validation = validation[0], checked_labels("validation", network, *validation)
     history = History() if history is None else history
     before = history.epochs[-1] if history.epochs else None
-    first, start = (before.epoch + 1, before.seconds) if before else (1, 0.0)
-    start = time.perf_counter() - start
+    first = before.epoch + 1 if before else 1
+    start = time.perf_counter() - (before.seconds if before else 0)
     step = backend.compile(training_step(network, optimizer))
     evaluate = backend.compile(evaluation(network))
     params = dict(network.params)
