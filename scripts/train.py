@@ -101,11 +101,12 @@ def prepare(out: Path | None, dataset: str) -> tuple[Path, list[Path]]:
     """Make the run's folder, or refuse it before any work is done; give the folders it made."""
     if out is None:
         out = first = Path("runs", time.strftime(f"{dataset}-%Y%m%d-%H%M%S"))
+        parent = [] if out.parent.exists() else [out.parent]
+        out.parent.mkdir(exist_ok=True)
         for number in itertools.count(2):
             with suppress(FileExistsError):
-                made = [path for path in (out, out.parent) if not path.exists()]
-                out.mkdir(parents=True)
-                return out, made
+                out.mkdir()
+                return out, [out, *parent]
             out = first.with_name(f"{first.name}-{number}")  # another began in the same second
     for name in RESULTS:
         if (out / name).exists():

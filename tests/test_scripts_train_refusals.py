@@ -180,3 +180,13 @@ def test_missing_extra_is_told_before_training(shell: Shell, library: str, optio
               "loop.epoch_batches = trained")
     refused(shell, f"train.py --epochs {10**9} --out run {options}",
             f"{library}, which is not installed", "xpnet[train]", prelude=absent)
+
+
+@pytest.mark.parametrize("broken", ["a file", "a link to nowhere"])
+def test_runs_that_is_no_folder(shell: Shell, broken: str) -> None:
+    runs = shell.folder / "runs"
+    if broken == "a file":
+        runs.write_text("mine")
+    else:
+        runs.symlink_to("nowhere")
+    refused(shell, "train.py --quiet", "runs")

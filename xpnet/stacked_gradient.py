@@ -13,7 +13,7 @@ from xpnet.gradient import perturbed
 __all__ = ["stacked_numerical_gradient"]
 
 CHUNK = 2**20
-"""Elements evaluated in one stack: 8 MiB of float64, the fastest on a CPU by a small margin.
+"""Elements evaluated in one stack, 8 MiB of float64: of 2**16, 2**18 and 2**20 the fastest on NumPy.
 
 Immutable arrays, whose stacks are made anew each time, get four times as many.
 """
