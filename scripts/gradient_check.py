@@ -1,53 +1,100 @@
 #!/usr/bin/env python3
-"""Hold backpropagation against numerical gradients, on the book's network and three images.
+"""Hold backpropagation against differences: of the book's network on three images, or of your own layer.
 
-The numerical gradients are computed in float64, whatever the dtype of the backpropagation.
-Exit status: 0 if they agree, 1 if they do not.
+  gradient_check.py                                      the network 784-50-10
+  gradient_check.py --layer mypackage.mymodule:MyLayer --input 3,784
+
+What --layer names is a layer, or makes one without arguments: a class or a function. A function may
+also give a tuple of a layer and its inputs; then --input is not needed.
+Exit status: 0 if all gradients are correct, 1 if they are not.
 """
 
 from __future__ import annotations
 
+import argparse
+import importlib
+import inspect
+import operator
+import sys
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 from _command import Parser, add_backend_options, find_backend, run
 
-from xpnet import TwoLayerNet, load_mnist
+from xpnet import Backend, TwoLayerNet, load_mnist
+from xpnet.testing import check_gradients
 
-# Of a parameter's largest gradient. In float64 the noise of the differences decides: the loss, 2.3,
-# is rounded to 4e-16, and divided by steps of 6e-8 for weights of 0.01.
-TOLERANCE = {"float64": 1e-5, "float32": 1e-4}
 IMAGES = 3
 
 
-def main() -> int:
-    """Compare the gradients, and give the verdict."""
-    parser = Parser(description=__doc__)
-    add_backend_options(parser, dtype="float64")
-    options = parser.parse_args()
-    backend = find_backend(options)
-    backend.enable_float64()
-    (x, t), _ = load_mnist(backend=backend)
-    x, t = x[:IMAGES, ...], t[:IMAGES, ...]
-    reference, network = (
-        TwoLayerNet(784, 50, 10, seed=options.seed, backend=backend, dtype=dtype)
-        for dtype in ("float64", options.dtype)
-    )
-    expected = reference.numerical_gradient(x, t)
-    found = network.gradient(x, t)
+def shape(text: str) -> tuple[int, ...]:
+    """Convert an option that is the shape of an array, as 3,784."""
+    parts = text.split(",")
+    if not all(part.strip().isdecimal() for part in parts):
+        raise argparse.ArgumentTypeError(f"a shape as 3,784 is wanted; got {text}")
+    return tuple(int(part) for part in parts)
 
-    print(f"784-50-10, {IMAGES} images, {options.dtype}, {backend.name} on {backend.device}")
-    print(f"{'':4}{'mean |difference|':>19}{'worst':>11} at {'element':12}{'relative error':>14}")
-    correct = True
-    for name in expected:
-        e, g = (backend.to_numpy(a[name]).astype(np.float64) for a in (expected, found))
-        difference = np.abs(g - e)
-        worst = np.unravel_index(np.argmax(difference), difference.shape)
-        relative = difference[worst] / np.max(np.abs(e))
-        correct &= bool(relative <= TOLERANCE[options.dtype])  # False for NaN
-        element = ", ".join(map(str, worst))
-        print(f"{name:4}{difference.mean():19.1e}{difference[worst]:11.1e} at {element:12}"
-              f"{relative:14.1e}")
-    print("backpropagation is correct" if correct else "backpropagation is WRONG")
-    return 0 if correct else 1
+
+def options() -> argparse.Namespace:
+    """Read the command line."""
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--layer", metavar="MODULE:NAME",
+                        help="your own layer, instead of the network; found from where you are, too")
+    parser.add_argument("--input", type=shape, metavar="N,D,…",
+                        help="the shape of its input, drawn from a normal distribution")
+    parser.add_argument("--mode", choices=("random", "full", "structured"), default="random",
+                        help="along random directions, every element, or every element through the "
+                             "layers' tangents (default: %(default)s)")
+    add_backend_options(parser, dtype="float64")
+    found = parser.parse_args()
+    if found.input is not None and found.layer is None:
+        parser.error("--input goes with --layer")
+    return found
+
+
+def book_network(backend: Backend, dtype: str, seed: int) -> tuple[Any, ...]:
+    """Give the book's network and three images with their labels."""
+    (x, t), _ = load_mnist(backend=backend)
+    network = TwoLayerNet(784, 50, 10, seed=seed, backend=backend, dtype=dtype)
+    return network, x[:IMAGES, ...], t[:IMAGES, ...]
+
+
+def own_layer(name: str, backend: Backend, chosen: argparse.Namespace) -> tuple[Any, ...]:
+    """Find the user's layer, and give it with its inputs."""
+    module, _, attribute = name.partition(":")
+    if not attribute:
+        raise ValueError(f"--layer wants a module and a name, as mypackage.mymodule:MyLayer; got {name}")
+    sys.path.insert(0, str(Path.cwd()))
+    try:
+        made = operator.attrgetter(attribute)(importlib.import_module(module))
+    except AttributeError as error:
+        raise ValueError(f"--layer {name}: {error}") from None
+    if isinstance(made, type) or not hasattr(made, "forward"):
+        try:
+            inspect.signature(made).bind()
+        except TypeError as error:
+            raise ValueError(f"--layer {name}: {error}; name a function that makes the layer") from None
+        made = made()
+    if isinstance(made, tuple):
+        return made
+    if chosen.input is None:
+        raise ValueError(f"--layer {name} makes a layer without inputs: give their shape, as --input 3,784")
+    x = np.random.default_rng(chosen.seed).standard_normal(chosen.input)
+    return made, backend.asarray(x, dtype=chosen.dtype)
+
+
+def main() -> int:
+    """Check the gradients, and give the verdict."""
+    chosen = options()
+    backend = find_backend(chosen)
+    if chosen.layer is None:
+        subject, *inputs = book_network(backend, chosen.dtype, chosen.seed)
+    else:
+        subject, *inputs = own_layer(chosen.layer, backend, chosen)
+    report = check_gradients(subject, *inputs, mode=chosen.mode, seed=chosen.seed)
+    print(report)
+    return 0 if report else 1
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ ALLOWED = {
     "metrics": {"functional"},
     "gradient": {"functional"},
     "stacked_gradient": {"functional", "gradient"},
+    "testing": {"functional", "gradient", "stacked_gradient", "testing"},
     "optimizers": {"functional"},
     "initializers": set(),
     "networks": {"backend", "functional", "initializers", "layers", "losses", "metrics",
@@ -33,7 +34,9 @@ ALLOWED = {
     "training": {"_extras", "backend", "functional", "networks", "training"},
 }
 COMPUTE_PATH = ("functional", "layers", "losses", "optimizers", "networks", "gradient",
-                "stacked_gradient", "metrics")
+                "stacked_gradient", "metrics", "testing")
+HOST = {"xpnet/testing/_host.py", "xpnet/testing/_libraries.py"}
+"""What the checks need of NumPy and of optional libraries; these are imported when they are needed."""
 
 
 def part(path: Path) -> str:
@@ -73,13 +76,17 @@ def broken_rules(path: Path, source: str) -> list[str]:
     if here == "__init__":
         return [f"imports {n}" for n in sorted(roots - {"xpnet"})]
     broken = []
-    if here in COMPUTE_PATH:
+    if str(where) in HOST:
+        top = {name.partition(".")[0] for node in ast.parse(source).body
+               if isinstance(node, ast.Import | ast.ImportFrom) for name in imports(ast.unparse(node))}
+        broken += [f"imports {n} before it is needed" for n in sorted((top & LIBRARIES) - {"numpy"})]
+    elif here in COMPUTE_PATH:
         broken += [f"imports {n}" for n in sorted(roots & LIBRARIES)]
         broken += [f"imports {n}" for n in sorted(names) if n.startswith("array_api_compat.")
                    and n.split(".")[1] in LIBRARIES]
     else:
         broken += [f"imports {n}" for n in sorted((roots & LIBRARIES) - {"numpy"})]
-    if here not in ("backend", "_extras"):
+    if here not in ("backend", "_extras") and str(where) not in HOST:
         broken += [f"imports dynamically: {n}" for n in sorted((names | roots) & DYNAMIC)]
     broken += [f"imports {n}" for n in sorted(names) if n.split(".")[0] == "xpnet_backends"]
     for name in sorted(names):
@@ -102,6 +109,9 @@ def test_rules(path: Path) -> None:
     ("xpnet/layers/relu.py", "def f():\n    import array_api_strict", "imports array_api_strict"),
     ("xpnet/losses.py", "import array_api_compat.torch", "imports array_api_compat.torch"),
     ("xpnet/losses.py", "from array_api_compat import torch", "imports array_api_compat.torch"),
+    ("xpnet/testing/lines.py", "import numpy", "imports numpy"),
+    ("xpnet/testing/_host.py", "import jax", "imports jax before it is needed"),
+    ("xpnet/testing/check.py", "from xpnet import layers", "imports xpnet.layers"),
     ("xpnet/metrics.py", "import importlib\n", "imports dynamically: importlib"),
     ("xpnet/metrics.py", "from importlib import import_module",
      "imports dynamically: importlib"),

@@ -20,7 +20,12 @@ Immutable arrays, whose stacks are made anew each time, get four times as many.
 
 
 def stacked_numerical_gradient(
-    f: Callable[[Array], Array], x: Array, h: float | None = None, *, stack_axes: int = 0
+    f: Callable[[Array], Array],
+    x: Array,
+    h: float | None = None,
+    *,
+    stack_axes: int = 0,
+    copies: int | None = None,
 ) -> Array:
     """Compute the gradient of `f` at `x`, with many perturbed copies of `x` evaluated at once.
 
@@ -36,6 +41,8 @@ def stacked_numerical_gradient(
     stack_axes : int
         How many of the first axes of `x` are a stack of independent arrays, each with its own
         value of `f`.
+    copies : int, optional
+        How many copies to evaluate at once; by default as many as make `CHUNK` elements.
 
     Returns
     -------
@@ -55,7 +62,9 @@ def stacked_numerical_gradient(
         return xp.zeros_like(x)
     plus, minus = (xp.reshape(p, (members, n)) for p in points)
     mutable = array_api_compat.is_writeable_array(xp.zeros_like(x))
-    count = max(1, min(n, (CHUNK if mutable else 4 * CHUNK) // (members * n)))
+    if copies is None:
+        copies = (CHUNK if mutable else 4 * CHUNK) // (members * n)
+    count = max(1, min(n, copies))
     with_elements = _replacer(xp.reshape(x, (members, n)), count, mutable)
 
     def values(points: Array, first: int) -> Array:

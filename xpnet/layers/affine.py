@@ -7,7 +7,13 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from xpnet.functional import affine, affine_backward
-from xpnet.functional._array import Array, array_namespace, check_concrete, check_floating
+from xpnet.functional._array import (
+    Array,
+    array_namespace,
+    check_concrete,
+    check_floating,
+    device,
+)
 from xpnet.layers.layer import Layer
 
 __all__ = ["Affine"]
@@ -97,3 +103,30 @@ class Affine(Layer):
             features = self.original_x_shape[self.x.ndim - 1:]
             dx = array_namespace(dx).reshape(dx, (*stack, *features))
         return dx
+
+    def tangents(self, name: str, lo: int, hi: int) -> Array:
+        """Give the derivatives of the last output with respect to some elements of a parameter.
+
+        That is how `xpnet.testing` checks every element of `W` by way of the output.
+
+        Parameters
+        ----------
+        name : str
+            "W" or "b", without stack axes.
+        lo, hi : int
+            The elements' numbers, `lo <= k < hi`, counted along the rows.
+
+        Returns
+        -------
+        array
+            `(hi - lo, N, M)`.
+        """
+        xp = array_namespace(self.x)
+        M = self.b.shape[-1]
+        eye = xp.eye(M, dtype=self.x.dtype, device=device(self.x))
+        if name == "b":
+            return xp.broadcast_to(eye[lo:hi, None, :], (hi - lo, self.x.shape[-2], M))
+        first = lo // M
+        columns = self.x[:, first:-(-hi // M)].mT  # of the features that the elements belong to
+        rows = columns[:, None, :, None] * eye[:, None, :]
+        return xp.reshape(rows, (-1, *rows.shape[2:]))[lo - first * M:hi - first * M, ...]

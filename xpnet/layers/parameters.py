@@ -90,16 +90,22 @@ def align_stacks(
     dict
         All parameters; those with fewer stack axes than the others get axes of length 1.
     """
+    held = dict(held)
     for name, p in given.items():
         if name not in held:
             raise KeyError(f"no parameter {name!r}; there are {', '.join(held)}")
         check_concrete(f'parameter "{name}"', p, remedy=None)
-        own = tuple(held[name].shape[held[name].ndim - ndims[name]:])
+        own = held[name].shape
+        if p.shape == own:
+            continue
+        own = tuple(own[len(own) - ndims[name]:])
         if p.ndim < ndims[name] or tuple(p.shape[p.ndim - ndims[name]:]) != own:
             raise ValueError(f'parameter "{name}" is of shape {own}, with stack axes in front '
                              f"if any; got {tuple(p.shape)}")
-    merged = {name: given.get(name, p) for name, p in held.items()}
+    merged = held | dict(given)
     axes = max((p.ndim - ndims[name] for name, p in merged.items()), default=0)
+    if axes == 0:
+        return merged
     return {
         name: p[(None,) * missing + (...,)] if (missing := axes + ndims[name] - p.ndim) else p
         for name, p in merged.items()

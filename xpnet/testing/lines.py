@@ -1,0 +1,251 @@
+"""Differences along a line, and what they say of a slope that is expected there.
+
+A single step proves nothing: too long, and curvature and kinks come in; too short, and rounding
+does. So a slope is *right* if differences at any step agree with it, to many digits, which does not
+happen by chance. Only where none does are all steps looked at together: where the differences at
+three neighbouring steps agree best, they are trusted, with their spread for an error bar.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Literal, TypeAlias
+
+__all__ = ["Judgement", "Measure", "judge"]
+
+RATIO = 8.0
+SHORTER, LONGER = 5, 8
+"""How often the first step is divided by that, and multiplied."""
+LONGEST = 64.0
+"""How far steps go at least, if short ones do nothing: to see how large values become."""
+
+Finding: TypeAlias = Literal["correct", "wrong", "kink", "unsettled", "imprecise", "not finite"]
+"""Unsettled: at steps too short for the rest to follow, the function does something else."""
+
+
+@dataclass(frozen=True)
+class Measure:
+    """What a slope is held against, all in units of the function's value.
+
+    Attributes
+    ----------
+    size : float
+        How large slopes are here, the root of the sum of squares of what the elements contribute.
+    value : float
+        How large the value is that changes along the line.
+    noise : float
+        The least by which rounding changes it.
+    eps : float
+        Of the dtype of the values.
+    gradient_eps : float
+        Of the dtype that the gradient was computed in.
+    """
+
+    size: float
+    value: float
+    noise: float
+    eps: float
+    gradient_eps: float
+
+    @property
+    def tolerance(self) -> float:
+        """Relative to `size`: six digits in float64, two and a half in float32."""
+        return max(self.eps ** (3 / 8), self.slack)
+
+    @property
+    def slack(self) -> float:
+        """The rounding of the gradient itself, relative to `size`."""
+        return math.sqrt(self.gradient_eps) if self.gradient_eps > self.eps else 0.0
+
+    @property
+    def coarse(self) -> float:
+        """The error bar, relative to `size`, from which on differences say nothing: four digits."""
+        return self.eps ** (1 / 4)
+
+    @property
+    def first_step(self) -> float:
+        """The shortest step at which rounding stays well below the tolerance."""
+        if self.size == 0:
+            return self.tolerance
+        step = 64 * self.noise / (self.tolerance * self.size)
+        return min(max(step, math.sqrt(self.eps)), 1.0)
+
+
+@dataclass(frozen=True)
+class _Slopes:
+    step: float
+    left: float
+    right: float
+
+    @property
+    def central(self) -> float:
+        return (self.left + self.right) / 2
+
+    @property
+    def jump(self) -> float:
+        return self.right - self.left
+
+    @property
+    def stuck(self) -> bool:
+        """Whether the value did not move at all: lost in rounding, or truly constant."""
+        return self.left == 0 == self.right
+
+    @property
+    def finite(self) -> bool:
+        return math.isfinite(self.left) and math.isfinite(self.right)
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What the differences along a line say.
+
+    Attributes
+    ----------
+    finding : str
+        Of the slope that was expected.
+    slope : float
+        The best difference quotient.
+    error : float
+        Its distance from the expected slope, relative to the size of slopes.
+    bar : float
+        The quotient's own error bar, likewise.
+    step : float
+        At which it was found.
+    trail : tuple of (float, float)
+        Steps, falling, and the errors of their quotients.
+    """
+
+    finding: Finding
+    slope: float
+    error: float
+    bar: float
+    step: float
+    trail: tuple[tuple[float, float], ...]
+
+
+    @property
+    def verdict(self) -> Literal["correct", "wrong", "kink", "imprecise", "not finite"]:
+        """The finding; where it is unsettled to the end, there is no derivative to be found."""
+        return "kink" if self.finding == "unsettled" else self.finding
+
+    def per(self, unit: float) -> Judgement:
+        """Give the slope in units of the variable, for a line that moves it by `unit` at a step of 1."""
+        return replace(self, slope=self.slope / unit)
+
+
+def judge(change: Callable[[float], float], expected: float, measure: Measure) -> Judgement:
+    """Judge a slope.
+
+    Parameters
+    ----------
+    change : callable
+        Takes a step, gives the change of the value from where the line begins.
+    expected : float
+        The slope there, as the backward claims it.
+    measure : Measure
+        What to hold it against.
+    """
+    size = max(measure.size, abs(expected))
+    tried: list[_Slopes] = []
+    if not math.isfinite(expected):
+        return _judgement("not finite", tried, expected, None, math.nan, size)
+    powers = sorted(range(-SHORTER, LONGER + 1), key=abs)
+    for power in itertools.chain(powers, itertools.count(LONGER + 1)):
+        step = measure.first_step * RATIO**power
+        if power > LONGER and (step > LONGEST or not any(s.stuck for s in tried)):
+            break
+        slopes = _Slopes(step, -change(-step) / step, change(step) / step)
+        tried.append(slopes)
+        if slopes.finite and abs(slopes.central - expected) <= measure.tolerance * size:
+            return _judgement("correct", tried, expected, slopes, measure.tolerance * size, size)
+    return _weigh(tried, expected, measure, size)
+
+
+def _weigh(tried: list[_Slopes], expected: float, measure: Measure, size: float) -> Judgement:
+    """Judge from all steps together, none of which agrees by itself."""
+    steps = sorted((s for s in tried if s.finite), key=lambda s: s.step)
+    if not steps:
+        return _judgement("not finite", tried, expected, None, math.nan, size)
+    best, bar = _plateau(steps, _noise(steps, measure), measure.coarse / 8 * size)
+    slope = steps[best].central
+    gap = abs(expected - slope)
+    if gap > max(8 * bar, measure.slack * size):
+        finding: Finding = ("unsettled" if _is_unsettled(steps, best, measure)
+                   else "kink" if _is_kink(steps, best, bar) else "wrong")
+    else:
+        resolved = bar <= measure.coarse * size or gap <= measure.coarse / 4 * size
+        # A slope that is nothing beside the value, to as many digits, is known to be nothing.
+        nothing = max(bar, abs(slope), abs(expected)) <= measure.tolerance * measure.value
+        finding = "correct" if resolved or nothing else "imprecise"
+    return _judgement(finding, tried, expected, steps[best], bar, size)
+
+
+def _noise(steps: list[_Slopes], measure: Measure) -> float:
+    """Estimate the rounding of changes.
+
+    Where short steps change nothing, rounding may swallow as much as the least change that shows; but
+    never more than that of the largest numbers around.
+    """
+    changes = [abs(slope) * s.step for s in steps for slope in (s.left, s.right) if slope]
+    if len(changes) == 2 * len(steps):
+        return measure.noise
+    most = 64 * measure.eps * max([measure.value, *changes])
+    return max(measure.noise, min([most, *changes]))
+
+
+def _plateau(steps: list[_Slopes], noise: float, resolved: float) -> tuple[int, float]:
+    """Find the step whose slope agrees best with its neighbours', and how well.
+
+    Steps that agree as well as `resolved` come first, the shortest, and those that go on from there:
+    far away, a network is linear again. What steps shorter than one show besides its slope is rounding,
+    and may be in that slope, too.
+    """
+    bars = []
+    for k, s in enumerate(steps):
+        neighbours = [steps[j] for j in (k - 1, k + 1) if 0 <= j < len(steps)]
+        spread = max((abs(s.central - n.central) for n in neighbours), default=math.inf)
+        bars.append(max(spread, (noise + _residue(steps, k)) / s.step))
+    run = list(itertools.takewhile(
+        lambda k: bars[k] <= resolved,
+        itertools.dropwhile(lambda k: bars[k] > resolved, range(len(bars))),
+    ))
+    best = min(run or range(len(bars)), key=bars.__getitem__)
+    return best, bars[best]
+
+
+def _residue(steps: list[_Slopes], k: int) -> float:
+    """Give by how much changes at shorter steps differ from those that this step's slope means."""
+    return max((abs(s.central - steps[k].central) * s.step for s in steps[:k]), default=0.0)
+
+
+def _is_unsettled(steps: list[_Slopes], best: int, measure: Measure) -> bool:
+    """Tell whether shorter steps show more than rounding: a kink very near, or a jump."""
+    return _residue(steps, best) > math.sqrt(measure.eps) * measure.value
+
+
+def _is_kink(steps: list[_Slopes], best: int, bar: float) -> bool:
+    """Tell whether the slopes to the left and to the right differ, and go on to at other steps.
+
+    Where there is a derivative, their difference falls with the step, to an eighth at the next.
+    """
+    jump = abs(steps[best].jump)
+    neighbours = [abs(steps[j].jump) for j in (best - 1, best + 1) if 0 <= j < len(steps)]
+    return jump > 16 * bar and any(0.5 < jump / n < 2 for n in neighbours if n)
+
+
+def _judgement(
+    finding: Finding,
+    tried: list[_Slopes],
+    expected: float,
+    found: _Slopes | None,
+    bar: float,
+    size: float,
+) -> Judgement:
+    slope, step = (found.central, found.step) if found else (math.nan, math.nan)
+    scale = max(size, 0.0 if math.isnan(slope) else abs(slope)) or 1.0
+    trail = tuple((s.step, abs(s.central - expected) / scale)
+                  for s in sorted(tried, key=lambda s: -s.step))
+    return Judgement(finding, slope, abs(slope - expected) / scale, bar / scale, step, trail)

@@ -1,0 +1,152 @@
+"""The parameters of a layer or network: where they are, and the layer with others in their place."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import array_api_compat
+
+from xpnet.functional._array import Array, array_namespace
+from xpnet.testing._host import is_array
+
+__all__ = ["ParameterAccess", "attributes_kept"]
+
+Undo = Callable[[], None]
+
+
+class _Slot(NamedTuple):
+    get: Callable[[], Array]
+    hold: Callable[[Array], Undo]
+    gradient: Callable[[Any], Array]
+    """Of the layer that did the backward: this one, or a bound copy."""
+
+
+class ParameterAccess:
+    """How to read a layer's parameters and their gradients, and to try others.
+
+    Three forms are known:
+
+    - `params`, a mapping, with `grads`, a mapping, or attributes `dW`; and, if the layer has it,
+      `bind(params)`, which gives a copy of the layer that holds others;
+    - `params` and `grads`, lists, as in the book's second volume;
+    - attributes `W` beside `dW`, as in the book, of which `backward` sets the second.
+
+    Parameters
+    ----------
+    layer : object
+        A layer or network.
+    run : callable, optional
+        Runs its forward and backward: for the third form, whose parameters are those arrays that
+        this leaves alone, and gives a gradient.
+    """
+
+    def __init__(self, layer: Any, run: Callable[[], object] | None = None) -> None:
+        self.layer = layer
+        if hasattr(layer, "params") or run is None:
+            self._slots = _slots(layer)
+        else:
+            with attributes_kept(layer, _copied) as before:
+                run()
+                self._slots = {
+                    name: _attribute(layer, name) for name, value in before.items()
+                    if is_array(value) and getattr(layer, name) is value
+                    and is_array(getattr(layer, f"d{name}", None))
+                }
+        self.binds = bool(self._slots) and callable(getattr(layer, "bind", None))
+        # A dictionary or list may stand beside what the layer reads, and share its arrays: these
+        # are written in place, and cannot take another dtype.
+        self.can_cast = self.binds or not self._slots or not hasattr(layer, "params")
+
+    def read(self) -> dict[str, Array]:
+        """Give the parameters by name."""
+        return {name: slot.get() for name, slot in self._slots.items()}
+
+    def gradients(self, layer: Any) -> dict[str, Array]:
+        """Give the gradients that the last backward of `layer`, as `holding` gave it, has left."""
+        return {name: slot.gradient(layer) for name, slot in self._slots.items()}
+
+    @contextlib.contextmanager
+    def holding(self, params: Mapping[str, Array], layer: Any = None) -> Iterator[Any]:
+        """Give the layer with these parameters: a bound copy, or itself for this while.
+
+        `layer`: what an earlier call gave, to go on with what that one remembers.
+        """
+        if self.binds:
+            yield (self.layer if layer is None else layer).bind(params)
+            return
+        with contextlib.ExitStack() as undo:
+            for name, p in params.items():
+                undo.callback(self._slots[name].hold(p))
+            yield self.layer
+
+
+@contextlib.contextmanager
+def attributes_kept(
+    layer: Any, change: Callable[[Array], Array] | None = None
+) -> Iterator[dict[str, Any]]:
+    """Give a layer its attributes back afterwards, whatever it came to remember.
+
+    `change` makes other arrays of those among them, for the while. The attributes are yielded.
+    """
+    attributes = getattr(layer, "__dict__", {})
+    before = dict(attributes)
+    try:
+        if change is not None:
+            attributes.update({name: change(x) for name, x in before.items() if is_array(x)})
+        yield dict(attributes)
+    finally:
+        attributes.clear()
+        attributes.update(before)
+
+
+def _copied(x: Array) -> Array:
+    return array_namespace(x).asarray(x, copy=True)
+
+
+def _slots(layer: Any) -> dict[str, _Slot]:
+    params = getattr(layer, "params", None)
+    if isinstance(params, Mapping):
+        return {name: _item(layer, name) for name in params}
+    if isinstance(params, list | tuple):
+        return {f"params[{k}]": _item(layer, k) for k in range(len(params))}
+    return {}
+
+
+def _item(layer: Any, key: Any) -> _Slot:
+    def assign(value: Array) -> None:
+        held = layer.params[key]
+        if array_api_compat.is_writeable_array(held):
+            held[...] = value
+        else:
+            layer.params[key] = value
+
+    def hold(value: Array) -> Undo:
+        held = layer.params[key]
+        if array_api_compat.is_writeable_array(held):
+            held = _copied(held)
+        assign(value)
+
+        def undo() -> None:
+            if array_api_compat.is_writeable_array(value):
+                value[...] = layer.params[key]  # what the layer did to it, for all to see
+            assign(held)
+
+        return undo
+
+    def gradient(layer: Any) -> Array:
+        grads = getattr(layer, "grads", None)
+        return getattr(layer, f"d{key}") if grads is None else grads[key]
+
+    return _Slot(lambda: layer.params[key], hold, gradient)
+
+
+def _attribute(layer: Any, name: str) -> _Slot:
+    def hold(value: Array) -> Undo:
+        held = getattr(layer, name)
+        setattr(layer, name, value)
+        return lambda: setattr(layer, name, held)
+
+    return _Slot(lambda: getattr(layer, name), hold, lambda layer: getattr(layer, f"d{name}"))
+
