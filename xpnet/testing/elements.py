@@ -11,6 +11,7 @@ from xpnet.functional._array import Array, array_namespace
 from xpnet.gradient import numerical_gradient
 from xpnet.stacked_gradient import stacked_numerical_gradient
 from xpnet.testing._host import chunk_elements
+from xpnet.testing.directions import check_directions
 from xpnet.testing.report import Element, VariableReport, severity
 from xpnet.testing.sites import Site, copied, norm, scale_of, total
 
@@ -63,6 +64,10 @@ def check_against(
     xp = array_namespace(x)
     shape, n = tuple(x.shape), math.prod(x.shape)
     size = norm(g) / math.sqrt(n or 1)  # of a typical element
+    if n == 0:
+        return VariableReport(name, shape, "correct", Element(name, None, 0.0, 0.0, 0.0), 0.0, math.nan, ())
+    if size == 0:  # nothing to measure elements by, and one line sees them all
+        return check_directions(site, [name], 1)[0]
     measure = site.measure(size * site.scale(name))
     allowed = measure.tolerance * (xp.abs(g) + size)
     best = numerical = None
@@ -85,8 +90,6 @@ def check_against(
         element = Element(name, unravel(index, shape), b, e, abs(e - b) / scale)
         return VariableReport(name, shape, "correct", element, measure.tolerance, math.nan, ())
 
-    if n == 0:
-        return VariableReport(name, shape, "correct", Element(name, None, 0.0, 0.0, 0.0), 0.0, math.nan, ())
     found = [report(int(order[doubtful]))] if doubtful < n else []  # the worst of those that agree
     for rank in range(doubtful):
         if rank >= EXAMINED and any(v.verdict != "correct" for v in found):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Literal, TypeAlias, get_args
 
 from xpnet.functional._array import Array, array_namespace, device
@@ -142,7 +143,10 @@ class Inquiry:
                 report = blame(reference, report, self._draws)
             if report.verdict == "kink":
                 report = self._beside_kink(reference, report)
-            judged.append(max(report, in_float32.get(report.name, report), key=severity))
+            worse = max(report, in_float32.get(report.name, report), key=severity)
+            if worse is not report and worse.verdict == "wrong":
+                worse = replace(worse, cause="wrong in float32, right in float64")
+            judged.append(worse)
         return judged
 
     def _rounding(self, own: Site, reference: Site) -> dict[str, VariableReport]:
@@ -168,7 +172,7 @@ class Inquiry:
                     for name, x in self._point.items()}
 
         found = check_rounding(
-            pair, self._point, names, own.eps,
+            pair, self._point, names, own.eps, effect=reference.effect,
             rounded=lambda: [moved(own.eps) for _ in range(3)],
             beside=lambda: [self._beside(self._point, names, k) for k in range(2)],
             shrunk=lambda: [{name: x * 8.0**-k if name in names else x

@@ -17,10 +17,10 @@ from typing import Literal, TypeAlias
 __all__ = ["Judgement", "Measure", "judge"]
 
 RATIO = 8.0
-SHORTER, LONGER = 5, 8
-"""How often the first step is divided by that, and multiplied."""
+SHORTER = 5
+"""How often the first step is divided by that."""
 LONGEST = 64.0
-"""How far steps go at least, if short ones do nothing: to see how large values become."""
+"""Where steps end: in units of the variable's scale, as all steps."""
 
 Finding: TypeAlias = Literal["correct", "wrong", "kink", "unsettled", "imprecise", "not finite"]
 """Unsettled: at steps too short for the rest to follow, the function does something else."""
@@ -53,11 +53,11 @@ class Measure:
     @property
     def tolerance(self) -> float:
         """Relative to `size`: six digits in float64, two and a half in float32."""
-        return max(self.eps ** (3 / 8), self.slack)
+        return max(self.eps ** (3 / 8), 64 * self.gradient_eps)
 
     @property
     def slack(self) -> float:
-        """The rounding of the gradient itself, relative to `size`."""
+        """What the rounding of a coarser gradient may come to, relative to `size`."""
         return math.sqrt(self.gradient_eps) if self.gradient_eps > self.eps else 0.0
 
     @property
@@ -68,10 +68,10 @@ class Measure:
     @property
     def first_step(self) -> float:
         """The shortest step at which rounding stays well below the tolerance."""
-        if self.size == 0:
+        distinct = self.tolerance * self.size
+        if distinct == 0:
             return self.tolerance
-        step = 64 * self.noise / (self.tolerance * self.size)
-        return min(max(step, math.sqrt(self.eps)), 1.0)
+        return min(max(64 * self.noise / distinct, math.sqrt(self.eps)), 1.0)
 
 
 @dataclass(frozen=True)
@@ -152,14 +152,13 @@ def judge(change: Callable[[float], float], expected: float, measure: Measure) -
     tried: list[_Slopes] = []
     if not math.isfinite(expected):
         return _judgement("not finite", tried, expected, None, math.nan, size)
-    powers = sorted(range(-SHORTER, LONGER + 1), key=abs)
-    for power in itertools.chain(powers, itertools.count(LONGER + 1)):
+    longer = int(math.log(LONGEST / measure.first_step, RATIO))
+    for power in sorted(range(-SHORTER, longer + 1), key=abs):
         step = measure.first_step * RATIO**power
-        if power > LONGER and (step > LONGEST or not any(s.stuck for s in tried)):
-            break
         slopes = _Slopes(step, -change(-step) / step, change(step) / step)
         tried.append(slopes)
-        if slopes.finite and abs(slopes.central - expected) <= measure.tolerance * size:
+        near = slopes.finite and abs(slopes.central - expected) <= measure.tolerance * size
+        if near and (size or not slopes.stuck):  # that 0 is 0 says nothing by itself
             return _judgement("correct", tried, expected, slopes, measure.tolerance * size, size)
     return _weigh(tried, expected, measure, size)
 
@@ -169,45 +168,71 @@ def _weigh(tried: list[_Slopes], expected: float, measure: Measure, size: float)
     steps = sorted((s for s in tried if s.finite), key=lambda s: s.step)
     if not steps:
         return _judgement("not finite", tried, expected, None, math.nan, size)
-    best, bar = _plateau(steps, _noise(steps, measure), measure.coarse / 8 * size)
+    noise = measure.noise
+    changes = [abs(slope) * s.step for s in steps for slope in (s.left, s.right) if slope]
+    moving = [s for s in steps if not s.stuck]
+    if moving and len(moving) < len(steps):
+        # Short steps change nothing: rounding may swallow as much as the least change that shows,
+        least = min(changes)
+        best, bar = _plateau(moving, max(noise, least), measure, size)
+        slope = moving[best].central
+        still = max(s.step for s in steps if s.stuck)
+        rounding = 64 * measure.eps * max([measure.value, *changes])  # of the largest numbers around
+        if 8 * bar <= abs(slope) / 8:
+            if abs(expected - slope) <= 8 * bar:
+                return _agreed(tried, expected, moving[best], bar, measure, size)
+            if expected == 0 and abs(slope) * still <= rounding:
+                kink = abs(moving[best].jump) > 8 * bar
+                return _judgement("imprecise" if kink else "wrong", tried, expected,
+                                  moving[best], bar, size)
+        # or the value stands still.
+        noise = max(noise, min(rounding, least))
+    best, bar = _plateau(steps, noise, measure, size)
+    gap = abs(expected - steps[best].central)
+    if gap <= max(8 * bar, measure.slack * size):
+        return _agreed(tried, expected, steps[best], bar, measure, size)
     slope = steps[best].central
-    gap = abs(expected - slope)
-    if gap > max(8 * bar, measure.slack * size):
-        finding: Finding = ("unsettled" if _is_unsettled(steps, best, measure)
-                   else "kink" if _is_kink(steps, best, bar) else "wrong")
+    near = [s for s in steps[:best] if abs(expected - s.central) <= measure.coarse / 4 * size]
+    finding: Finding
+    if near and gap > measure.coarse * size:
+        best = steps.index(near[-1])
+        finding = "correct"  # a kink lies between these and the plateau
+    elif max(abs(slope), abs(expected)) <= 4 * measure.eps * measure.value:
+        finding = "correct"  # nothing but rounding
+    elif _residue(steps, best) > 2**16 * noise:  # shorter steps say something else
+        finding = "unsettled" if _is_steady(steps[:3]) else "imprecise"
     else:
-        resolved = bar <= measure.coarse * size or gap <= measure.coarse / 4 * size
-        # A slope that is nothing beside the value, to as many digits, is known to be nothing.
-        nothing = max(bar, abs(slope), abs(expected)) <= measure.tolerance * measure.value
-        finding = "correct" if resolved or nothing else "imprecise"
+        finding = "kink" if _is_kink(steps, best, bar) else "wrong"
     return _judgement(finding, tried, expected, steps[best], bar, size)
 
 
-def _noise(steps: list[_Slopes], measure: Measure) -> float:
-    """Estimate the rounding of changes.
+def _agreed(
+    tried: list[_Slopes], expected: float, found: _Slopes, bar: float, measure: Measure, size: float
+) -> Judgement:
+    """Tell whether an agreement within the error bar means anything."""
+    gap = abs(expected - found.central)
+    resolved = (gap <= measure.coarse / 4 * size
+                or gap <= 8 * bar <= 8 * measure.coarse * size)
+    # A slope that is nothing beside the value, to as many digits, is known to be nothing.
+    nothing = max(bar, abs(found.central), abs(expected)) <= measure.tolerance * measure.value
+    finding: Finding = "correct" if resolved or nothing else "imprecise"
+    return _judgement(finding, tried, expected, found, bar, size)
 
-    Where short steps change nothing, rounding may swallow as much as the least change that shows; but
-    never more than that of the largest numbers around.
-    """
-    changes = [abs(slope) * s.step for s in steps for slope in (s.left, s.right) if slope]
-    if len(changes) == 2 * len(steps):
-        return measure.noise
-    most = 64 * measure.eps * max([measure.value, *changes])
-    return max(measure.noise, min([most, *changes]))
 
-
-def _plateau(steps: list[_Slopes], noise: float, resolved: float) -> tuple[int, float]:
+def _plateau(steps: list[_Slopes], noise: float, measure: Measure, size: float) -> tuple[int, float]:
     """Find the step whose slope agrees best with its neighbours', and how well.
 
-    Steps that agree as well as `resolved` come first, the shortest, and those that go on from there:
-    far away, a network is linear again. What steps shorter than one show besides its slope is rounding,
-    and may be in that slope, too.
+    Those that agree well come first, the shortest, and those that go on from there: far away, a
+    network is linear again. What steps shorter than one show besides its slope is rounding, and may be
+    in that slope, too.
     """
+    resolved = measure.coarse / 8 * size
     bars = []
     for k, s in enumerate(steps):
         neighbours = [steps[j] for j in (k - 1, k + 1) if 0 <= j < len(steps)]
         spread = max((abs(s.central - n.central) for n in neighbours), default=math.inf)
-        bars.append(max(spread, (noise + _residue(steps, k)) / s.step))
+        rounding = (noise + _residue(steps, k)) / s.step
+        bars.append(max(spread, rounding, 4 * measure.eps * abs(s.central)))
     run = list(itertools.takewhile(
         lambda k: bars[k] <= resolved,
         itertools.dropwhile(lambda k: bars[k] > resolved, range(len(bars))),
@@ -221,9 +246,11 @@ def _residue(steps: list[_Slopes], k: int) -> float:
     return max((abs(s.central - steps[k].central) * s.step for s in steps[:k]), default=0.0)
 
 
-def _is_unsettled(steps: list[_Slopes], best: int, measure: Measure) -> bool:
-    """Tell whether shorter steps show more than rounding: a kink very near, or a jump."""
-    return _residue(steps, best) > math.sqrt(measure.eps) * measure.value
+def _is_steady(steps: list[_Slopes]) -> bool:
+    """Tell whether these steps show one slope, or one jump, and not noise."""
+    slopes = [s.central for s in steps]
+    jumps = [s.central * s.step for s in steps]
+    return any(max(v) - min(v) <= max(map(abs, v)) / 2 for v in (slopes, jumps))
 
 
 def _is_kink(steps: list[_Slopes], best: int, bar: float) -> bool:

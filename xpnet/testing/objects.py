@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -15,10 +16,21 @@ __all__ = ["LayerSubject", "NetworkSubject"]
 
 
 class _WithParameters(Subject):
-    """An object that holds parameters, and remembers."""
+    """An object that holds parameters, and remembers.
 
-    def __init__(self, name: str, inputs: Mapping[str, Array], access: ParameterAccess) -> None:
+    Before each forward and backward, which give the gradients, it goes forward elsewhere: if its
+    backward takes anything from there, the gradients are wrong.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        inputs: Mapping[str, Array],
+        elsewhere: Sequence[Array],
+        access: ParameterAccess,
+    ) -> None:
         super().__init__(name, inputs)
+        self._elsewhere = elsewhere
         self._access = access
         self.can_cast = access.can_cast
         parameters = access.read()
@@ -37,6 +49,12 @@ class _WithParameters(Subject):
     def _arguments(self, point: Point) -> list[Array]:
         return [point[name] for name in self.inputs]
 
+    def _go_elsewhere(self, forward: Callable[..., object], point: Point) -> None:
+        arguments = [array_namespace(x).astype(x, here.dtype)
+                     for x, here in zip(self._elsewhere, self._arguments(point), strict=True)]
+        with contextlib.suppress(Exception):  # what matters comes again
+            forward(*arguments)
+
 
 class LayerSubject(_WithParameters):
     """A layer or a loss: `forward(*inputs)`, `backward(dout)`.
@@ -46,7 +64,7 @@ class LayerSubject(_WithParameters):
     layer : object
     inputs : sequence of array
     elsewhere : sequence of array
-        Other inputs, to find out which parameters it has if it does not tell.
+        Other inputs.
     """
 
     def __init__(self, layer: Any, inputs: Sequence[Array], elsewhere: Sequence[Array]) -> None:
@@ -57,7 +75,7 @@ class LayerSubject(_WithParameters):
             y = one_array(name, layer.forward(*elsewhere), named)
             self._backward(layer, array_namespace(y).ones_like(y))
 
-        super().__init__(name, named, ParameterAccess(layer, run))
+        super().__init__(name, named, elsewhere, ParameterAccess(layer, run))
 
     def _backward(self, layer: Any, dout: Array) -> Any:
         return layer.backward(dout) if self._takes_dout else layer.backward()
@@ -68,6 +86,7 @@ class LayerSubject(_WithParameters):
 
     def _gradients(self, point: Point, dout: Array) -> dict[str, Any]:
         with self._access.holding(self._params(point), self._last) as layer:
+            self._go_elsewhere(layer.forward, point)
             layer.forward(*self._arguments(point))
             dx = self._backward(layer, dout)
             self._last = layer
@@ -111,13 +130,17 @@ class NetworkSubject(_WithParameters):
     ----------
     network : object
     inputs : sequence of array
+    elsewhere : sequence of array
+        Other inputs.
     gradient : callable or mapping, or None
         In the place of the network's own.
     """
 
-    def __init__(self, network: Any, inputs: Sequence[Array], gradient: Any) -> None:
-        name = type(network).__name__
-        super().__init__(name, named_inputs(network.loss, inputs), ParameterAccess(network))
+    def __init__(
+        self, network: Any, inputs: Sequence[Array], elsewhere: Sequence[Array], gradient: Any
+    ) -> None:
+        name, named = type(network).__name__, named_inputs(network.loss, inputs)
+        super().__init__(name, named, elsewhere, ParameterAccess(network))
         if not self._parameters:
             raise TypeError(f"check_gradients wants a network with params, a mapping; {name} has none")
         self.variables = list(self._parameters)
@@ -137,6 +160,7 @@ class NetworkSubject(_WithParameters):
             return dict(self._gradient)
         with self._access.holding(self._params(point), self._last) as network:
             self._last = network
+            self._go_elsewhere(network.loss, point)
             return dict((self._gradient or network.gradient)(*self._arguments(point)))
 
     def stacked_value(self, point: Point, name: str, stack: Array) -> Array:

@@ -28,6 +28,7 @@ def check_rounding(
     names: list[str],
     eps: float,
     *,
+    effect: Callable[[str], float],
     rounded: Callable[[], Iterable[Point]],
     beside: Callable[[], Iterable[Point]],
     shrunk: Callable[[], Iterable[Point]],
@@ -44,6 +45,8 @@ def check_rounding(
         The variables.
     eps : float
         Of float32.
+    effect : callable
+        Takes a variable's name; gives a gradient of what size makes a difference to the value.
     rounded : callable
         Gives points that differ from `point` by rounding. Where that changes a gradient as much as
         computing in float32 does, the difference is rounding.
@@ -69,7 +72,7 @@ def check_rounding(
         verdict: Verdict
         if off <= 16 * spread + _usual(wide[name], eps):
             verdict = "correct" if off <= eps ** (1 / 4) * _largest(wide[name]) else "imprecise"
-        elif off <= USUAL * eps * elsewhere:
+        elif off <= USUAL * eps * max(elsewhere, effect(name)):
             verdict = "imprecise"
         elif all(_compare(name, o[name], w[name], eps).verdict == "correct" for o, w in beside_gradients):
             verdict = "kink"

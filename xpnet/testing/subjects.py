@@ -24,8 +24,7 @@ def make_subject(
 ) -> Subject:
     """Bring what `check_gradients` was given to one form.
 
-    `elsewhere` moves an array: what has to be tried is tried at another point than the one to be
-    checked, so that a layer that keeps the first input it sees is found out.
+    `elsewhere` makes another array of an input.
 
     Raises
     ------
@@ -42,11 +41,12 @@ def make_subject(
     f = subject.loss if is_network else subject.forward if is_layer and alone else subject
     _check(named_inputs(f, inputs))
     inputs = [copied(x) for x in inputs]
+    others = [elsewhere(inputs[0]), *map(copied, inputs[1:])]
     made: Subject
     if is_network and backward is None:
-        made = NetworkSubject(subject, inputs, gradient)
+        made = NetworkSubject(subject, inputs, others, gradient)
     elif is_layer and alone:
-        made = LayerSubject(subject, inputs, [elsewhere(inputs[0]), *inputs[1:]])
+        made = LayerSubject(subject, inputs, others)
     elif callable(subject) and not alone:
         made = FunctionSubject(subject, inputs, backward, gradient)
     else:
