@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 
 import array_api_compat
 
@@ -26,6 +28,7 @@ def stacked_numerical_gradient(
     *,
     stack_axes: int = 0,
     copies: int | None = None,
+    threads: int = 1,
 ) -> Array:
     """Compute the gradient of `f` at `x`, with many perturbed copies of `x` evaluated at once.
 
@@ -43,6 +46,8 @@ def stacked_numerical_gradient(
         value of `f`.
     copies : int, optional
         How many copies to evaluate at once; by default as many as make `CHUNK` elements.
+    threads : int
+        Among how many threads to divide these; `f` is then called from all of them.
 
     Returns
     -------
@@ -64,18 +69,31 @@ def stacked_numerical_gradient(
     mutable = array_api_compat.is_writeable_array(xp.zeros_like(x))
     if copies is None:
         copies = (CHUNK if mutable else 4 * CHUNK) // (members * n)
-    count = max(1, min(n, copies))
-    with_elements = _replacer(xp.reshape(x, (members, n)), count, mutable)
+    count = max(1, min(n, copies // threads))
 
-    def values(points: Array, first: int) -> Array:
-        stacks = with_elements(points[:, first:first + count], first)
-        return xp.reshape(f(xp.reshape(stacks, (count, *shape))), (count, members))
+    def differences(firsts: Iterable[int]) -> list[Array]:
+        with_elements = _replacer(xp.reshape(x, (members, n)), count, mutable)
 
-    columns = []
-    for first in range(0, n, count):
-        first = min(first, n - count)  # the last overlaps: stacks are of one shape, compiled once
-        f_plus = xp.asarray(values(plus, first), copy=True)  # f may have given a view of the stack
-        columns.append(f_plus - values(minus, first))
+        def values(points: Array, first: int) -> Array:
+            stacks = with_elements(points[:, first:first + count], first)
+            return xp.reshape(f(xp.reshape(stacks, (count, *shape))), (count, members))
+
+        found = []
+        for first in firsts:
+            f_plus = xp.asarray(values(plus, first), copy=True)  # f may give a view of the stack
+            found.append(f_plus - values(minus, first))
+        return found
+
+    # The last overlaps with that before: stacks are of one shape, compiled once.
+    firsts = [min(first, n - count) for first in range(0, n, count)]
+    share = -(-len(firsts) // threads)
+    parts = [firsts[k:k + share] for k in range(0, len(firsts), share)]
+    if threads == 1:
+        columns = differences(firsts)
+    else:
+        with ThreadPoolExecutor(threads) as pool:
+            jobs = [pool.submit(copy_context().run, differences, part) for part in parts]
+            columns = [column for job in jobs for column in job.result()]
     *full, last = columns
     df = xp.concat([*full, last[len(full) * count - n:, :]], axis=0)
     return xp.reshape(df.mT / (plus - minus), shape)
@@ -97,10 +115,9 @@ def _replacer(base: Array, count: int, mutable: bool) -> Callable[[Array, int], 
         )
 
     # Element first + k of the k-th copy is every (n+1)-th of all copies: a slice, in place.
-    buffer = xp.reshape(
-        xp.asarray(xp.broadcast_to(base[:, None, :], (members, count, n)), copy=True),
-        (members, count * n),
-    )
+    copies_of_base = xp.zeros((members, count, n), dtype=base.dtype, device=device(base))
+    copies_of_base[...] = base[:, None, :]
+    buffer = xp.reshape(copies_of_base, (members, count * n))
     span = (count - 1) * (n + 1) + 1
     dirty = 0
 

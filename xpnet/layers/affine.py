@@ -126,7 +126,9 @@ class Affine(Layer):
         eye = xp.eye(M, dtype=self.x.dtype, device=device(self.x))
         if name == "b":
             return xp.broadcast_to(eye[lo:hi, None, :], (hi - lo, self.x.shape[-2], M))
-        first = lo // M
-        columns = self.x[:, first:-(-hi // M)].mT  # of the features that the elements belong to
-        rows = columns[:, None, :, None] * eye[:, None, :]
-        return xp.reshape(rows, (-1, *rows.shape[2:]))[lo - first * M:hi - first * M, ...]
+        # Rows for whole features, from the first to the last that the elements belong to.
+        first, features = lo // M, -(-hi // M) - lo // M
+        columns = xp.reshape(self.x[:, first:first + features].mT, (-1,))  # one after the other
+        columns = xp.reshape(columns, (features, 1, -1, 1))
+        rows = xp.reshape(columns * eye[:, None, :], (features * M, -1, M))
+        return rows[lo - first * M:hi - first * M, ...]

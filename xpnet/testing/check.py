@@ -23,6 +23,7 @@ def check_gradients(
     gradient: Any = None,
     mode: Mode = "random",
     directions: int = 4,
+    threads: int = 1,
     seed: int = 0,
 ) -> GradientReport:
     """Hold a backward, written by hand or not, against differences of its forward.
@@ -55,6 +56,9 @@ def check_gradients(
         passes along one of them, whatever the other elements are, with a probability of at most
         τ/δ, where τ is the tolerance along it (a millionth, in float64, of the size of slopes); and
         along all with (τ/δ)**directions.
+    threads : int
+        Among how many threads to divide mode "full": of a function, which is called from all of
+        them, or of what has `bind`.
     seed : int
         Of all that is random.
 
@@ -70,12 +74,18 @@ def check_gradients(
     """
     if mode not in MODES:
         raise ValueError(f'mode is "random", "full" or "structured"; got {mode!r}')
-    if not isinstance(directions, int) or directions < 1:
-        raise ValueError(f"directions is a whole number from 1; got {directions!r}")
+    for name, count in (("directions", directions), ("threads", threads)):
+        if not isinstance(count, int) or count < 1:
+            raise ValueError(f"{name} is a whole number from 1; got {count!r}")
+    if threads > 1 and mode != "full":
+        raise ValueError(f'threads are for mode="full"; got mode={mode!r}')
     draws = Draws(seed)
     with quiet(), attributes_kept(subject):
         made = make_subject(subject, inputs, backward, gradient, lambda x: elsewhere(x, draws))
-        return Inquiry(made, mode, directions, draws).report()
+        if threads > 1 and not made.threadsafe:
+            raise ValueError(f"threads want a function, or a layer or network that has bind; {made.name} "
+                             "remembers its last input")
+        return Inquiry(made, mode, directions, threads, draws).report()
 
 
 def assert_gradients(subject: Any, *inputs: Array, **options: Any) -> None:

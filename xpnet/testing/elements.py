@@ -24,7 +24,7 @@ Quotients = Callable[[float], Array]
 """Takes a step, relative to a variable's scale; gives difference quotients for all its elements."""
 
 
-def check_elements(site: Site, name: str) -> VariableReport:
+def check_elements(site: Site, name: str, threads: int = 1) -> VariableReport:
     """Check every element of the gradient of one variable."""
     x = site.point[name]
 
@@ -46,7 +46,8 @@ def check_elements(site: Site, name: str) -> VariableReport:
         h = step * site.scale(name)
         if stacks:
             per_copy = max(math.prod(x.shape), math.prod(site.value.shape), 1)
-            return stacked_numerical_gradient(changes, x, h, copies=chunk_elements(x) // per_copy)
+            copies = chunk_elements(x) // per_copy
+            return stacked_numerical_gradient(changes, x, h, copies=copies, threads=threads)
         return numerical_gradient(change, copied(x), h)
 
     return check_against(site, name, quotients)
@@ -67,7 +68,7 @@ def check_against(
     if n == 0:
         return VariableReport(name, shape, "correct", Element(name, None, 0.0, 0.0, 0.0), 0.0, math.nan, ())
     if size == 0:  # nothing to measure elements by, and one line sees them all
-        return check_directions(site, [name], 1)[0]
+        return check_directions(site, [name], 4)[0]
     measure = site.measure(size * site.scale(name))
     allowed = measure.tolerance * (xp.abs(g) + size)
     best = numerical = None
@@ -81,8 +82,9 @@ def check_against(
         if doubtful <= EXAMINED // 8:
             break
 
-    flat = xp.reshape(best, (-1,))
-    order = xp.argsort(-flat / (xp.reshape(allowed, (-1,)) + xp.finfo(x.dtype).smallest_normal))
+    # The least right first: all in order only if there are some to be judged.
+    rightness = -xp.reshape(best / (allowed + xp.finfo(x.dtype).smallest_normal), (-1,))
+    order = xp.argsort(rightness) if doubtful else xp.reshape(xp.argmin(rightness), (1,))
 
     def report(index: int) -> VariableReport:
         b, e = (float(xp.reshape(a, (-1,))[index]) for a in (g, numerical))

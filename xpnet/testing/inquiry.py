@@ -42,12 +42,17 @@ class Inquiry:
         One of `MODES`.
     count : int
         How many random directions.
+    threads : int
+        For `full`.
     draws : Draws
         All that is random.
     """
 
-    def __init__(self, subject: Subject, mode: Mode, count: int, draws: Draws) -> None:
-        self._subject, self._mode, self._count, self._draws = subject, mode, count, draws
+    def __init__(
+        self, subject: Subject, mode: Mode, count: int, threads: int, draws: Draws
+    ) -> None:
+        self._subject, self._mode, self._draws = subject, mode, draws
+        self._count, self._threads = count, threads
         self._point: Point = {name: copied(x) for name, x in subject.point.items()}
         self._notes: list[str] = []
         self._is_wide = False
@@ -133,7 +138,7 @@ class Inquiry:
         if self._mode == "random":
             found = check_directions(reference, names, self._count)
         elif self._mode == "full":
-            found = [check_elements(reference, name) for name in names]
+            found = [check_elements(reference, name, self._threads) for name in names]
         else:
             found, notes = check_structure(reference, names)
             self._notes += notes

@@ -199,6 +199,8 @@ def _weigh(tried: list[_Slopes], expected: float, measure: Measure, size: float)
         finding = "correct"  # a kink lies between these and the plateau
     elif max(abs(slope), abs(expected)) <= 4 * measure.eps * measure.value:
         finding = "correct"  # nothing but rounding
+    elif max(abs(slope), abs(expected)) <= 64 * noise:
+        finding = "imprecise"
     elif _residue(steps, best) > 2**16 * noise:  # shorter steps say something else
         finding = "unsettled" if _is_steady(steps[:3]) else "imprecise"
     else:
@@ -250,7 +252,7 @@ def _is_steady(steps: list[_Slopes]) -> bool:
     """Tell whether these steps show one slope, or one jump, and not noise."""
     slopes = [s.central for s in steps]
     jumps = [s.central * s.step for s in steps]
-    return any(max(v) - min(v) <= max(map(abs, v)) / 2 for v in (slopes, jumps))
+    return any(max(v) - min(v) <= max(map(abs, v)) / 2 for v in (slopes, jumps) if any(v))
 
 
 def _is_kink(steps: list[_Slopes], best: int, bar: float) -> bool:

@@ -33,6 +33,7 @@ class _WithParameters(Subject):
         self._elsewhere = elsewhere
         self._access = access
         self.can_cast = access.can_cast
+        self.threadsafe = access.binds
         parameters = access.read()
         clash = sorted(set(parameters) & set(inputs))
         if clash:

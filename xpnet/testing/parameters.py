@@ -52,7 +52,7 @@ class ParameterAccess:
                 self._slots = {
                     name: _attribute(layer, name) for name, value in before.items()
                     if is_array(value) and getattr(layer, name) is value
-                    and is_array(getattr(layer, f"d{name}", None))
+                    and array_api_compat.is_array_api_obj(getattr(layer, f"d{name}", None))
                 }
         self.binds = bool(self._slots) and callable(getattr(layer, "bind", None))
         # A dictionary or list may stand beside what the layer reads, and share its arrays: these

@@ -60,12 +60,15 @@ class Subject(ABC):
         Whether gradients are known at this point alone.
     can_cast : bool
         Whether it can be evaluated in another dtype.
+    threadsafe : bool
+        Whether it can be evaluated in several threads at once.
     notes : list of str
         What the user should know of how it is seen.
     """
 
     fixed_gradient = False
     can_cast = True
+    threadsafe = True
 
     def __init__(self, name: str, inputs: Mapping[str, Array]) -> None:
         self.name = name
