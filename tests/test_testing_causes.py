@@ -337,6 +337,17 @@ def test_one_wrong_element_is_found_on_other_libraries(swift: Variant) -> None:
     assert said(report).startswith("only the element [19, 17] of x is off")
 
 
+def test_wrong_elements_that_cancel_are_found() -> None:
+    def gradient(x: Any) -> Any:
+        return 3 * x**2 + at(x, 600) - at(x, 601)
+
+    x = np.random.default_rng(0).uniform(0.5, 1.5, 1000)
+    report = check_gradients(lambda x: (x**3).sum(), x, gradient=gradient)
+    assert report.verdict == "wrong"
+    assert report.worst is not None
+    assert report.worst.index in ((600,), (601,))
+
+
 def test_in_a_small_array_all_elements_are_looked_at() -> None:
     report = wrong_at(make("numpy"), (256,), 255, 1.1)
     assert said(report) == "only the element [255] of x is off, of 256 looked at"

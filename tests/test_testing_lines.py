@@ -152,6 +152,16 @@ def test_beside_a_kink(x: float) -> None:
             assert judged(abs, x, other * right * unit, unit).finding == "wrong"
 
 
+@pytest.mark.parametrize("value", [1.0, 3.0, 10.0, 30.0])
+def test_beside_a_kink_where_rounding_leaves_four_digits(value: float) -> None:
+    # A step of 1e-10 is known to 1e-16 of the value: to about 1e-5 of itself.
+    def f(x: float) -> float:
+        return value + abs(x)
+
+    assert judged(f, 1e-9, 1.0).finding == "correct"
+    assert judged(f, 1e-9, -1.0).finding != "correct"
+
+
 @pytest.mark.parametrize("x", [1e-9, -1e-9, 1e-3, -1e-3])
 def test_beside_a_jump(x: float) -> None:
     def f(x: float) -> float:
@@ -210,7 +220,7 @@ def test_constant_functions(value: float) -> None:
         assert (found.finding, found.slope, found.error) == ("wrong", 0, 1)
 
 
-@pytest.mark.parametrize("expected", [1e-17, -1e-17, 1e-20])
+@pytest.mark.parametrize("expected", [1e-20, -1e-17, 1e-16, 5e-16])
 def test_rounding_for_a_slope_of_zero(expected: float) -> None:
     # As that of sum(softmax(x)): the gradient, y * (1 - sum(y)), is 0 but for rounding.
     noise = random.Random(0)
