@@ -81,13 +81,11 @@ def _factor(site: Site, found: list[Pair], near: float) -> str | None:
         return None
     if abs(factor + 1) < 1e-3:
         return "the sign is wrong"
-    lengths = {n: f"axis {axis} of {key}" for key, x in site.subject.inputs.items()
-               for axis, n in enumerate(x.shape) if n > 1}
-    lengths |= {n: f"axis {axis} of the output" for axis, n in enumerate(site.value.shape) if n > 1}
     known = {2.0: "2", 0.5: "1/2"}
-    for n, where in lengths.items():
-        known.setdefault(n, f"{n}, the length of {where}")
-        known.setdefault(1 / n, f"1/{n}, {n} being the length of {where}")
+    for key, x in {**site.subject.inputs, "the output": site.value}.items():
+        for axis, n in enumerate(x.shape):
+            known.setdefault(n, f"{n}, the length of axis {axis} of {key}")
+            known.setdefault(1 / max(n, 1), f"1/{n}, {n} being the length of axis {axis} of {key}")
     for key, x in site.subject.inputs.items():
         n = math.prod(x.shape)
         known.setdefault(n, f"{n}, the number of elements of {key}")
