@@ -81,17 +81,19 @@ def _factor(site: Site, found: list[Pair], near: float) -> str | None:
         return None
     if abs(factor + 1) < 1e-3:
         return "the sign is wrong"
-    known = {2.0: "2", 0.5: "1/2"}
+    lengths: dict[int, str] = {}
     for key, x in {**site.subject.inputs, "the output": site.value}.items():
         for axis, n in enumerate(x.shape):
-            known.setdefault(n, f"{n}, the length of axis {axis} of {key}")
-            known.setdefault(1 / max(n, 1), f"1/{n}, {n} being the length of axis {axis} of {key}")
+            lengths.setdefault(n, f"the length of axis {axis} of {key}")
     for key, x in site.subject.inputs.items():
-        n = math.prod(x.shape)
-        known.setdefault(n, f"{n}, the number of elements of {key}")
-        known.setdefault(1 / max(n, 1), f"1/{n}, {n} being the number of elements of {key}")
+        lengths.setdefault(math.prod(x.shape), f"the number of elements of {key}")
+    known = {2.0: "2", 0.5: "1/2"}
+    for n, what in lengths.items():
+        if n > 1:
+            known.setdefault(n, f"{n}, {what}")
+            known.setdefault(1 / n, f"1/{n}, {n} being {what}")
     for value, text in known.items():
-        if value and abs(abs(factor) / value - 1) < 1e-3:
+        if abs(abs(factor) / value - 1) < 1e-3:
             return f"a factor of {'-' if factor < 0 else ''}{text}"
     return f"a factor of {factor:.4g}"
 
