@@ -35,7 +35,7 @@ ALLOWED = {
 }
 COMPUTE_PATH = ("functional", "layers", "losses", "optimizers", "networks", "gradient",
                 "stacked_gradient", "metrics", "testing")
-HOST = {"xpnet/testing/_host.py", "xpnet/testing/_libraries.py"}
+HOST = {"xpnet/testing/_host.py"}
 """What the checks need of NumPy and of optional libraries; these are imported when they are needed."""
 
 

@@ -11,7 +11,7 @@ from array_api_compat import array_namespace, device
 from variants import Host, Variant
 
 from xpnet import Affine, Relu, SoftmaxWithLoss
-from xpnet.testing import _libraries
+from xpnet.testing import _host
 from xpnet.testing.layer_checks import LayerReport, check_layer, layer_checks
 
 OTHER_LIBRARIES = ("jax jit", "array-api-strict", "torch meta")
@@ -566,7 +566,7 @@ def test_a_name_that_is_none_is_refused(asked: dict[str, Any]) -> None:
 
 
 def test_without_its_library_a_check_is_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_libraries, "installed", lambda module: False)
+    monkeypatch.setattr(_host, "installed", lambda module: False)
     report = check_layer(NumPyAlone(W, B), X, expected_to_fail={"jax jit": "NumPy alone"})
     assert report
     assert {r.name: r.message for r in report.results if r.status == "skipped"} == {

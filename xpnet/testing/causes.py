@@ -28,7 +28,8 @@ class Pair(NamedTuple):
 
 def guess(site: Site, name: str, found: list[Pair]) -> str | None:
     """Say in words what pattern the wrong elements of a gradient have, None if there is none."""
-    largest = max(max(abs(s.backward), abs(s.numerical)) for s in found)
+    found = [s for s in found if math.isfinite(s.numerical)]
+    largest = max((max(abs(s.backward), abs(s.numerical)) for s in found), default=0.0)
     near = 1e-4 * largest  # differences at one step, of a tenth of it, are worth four digits
     wrong = [s for s in found if not s.off <= near]
     if not wrong:
@@ -57,9 +58,10 @@ def ignores_inputs(site: Site, name: str, draws: Draws) -> bool:
 def _accumulates(site: Site, name: str) -> bool:
     if site.subject.fixed_gradient:
         return False
-    again = site.subject.gradients(site.point, site.dout)[name]
-    third = site.subject.gradients(site.point, site.dout)[name]
-    return _differ(again, third)
+    first, second, third = (
+        array_namespace(site.dout).asarray(site.subject.gradients(site.point, site.dout)[name], copy=True)
+        for _ in range(3))
+    return _differ(first, second) and not _differ(second - first, third - second)
 
 
 def _ignores_dout(site: Site, name: str) -> bool:
@@ -77,7 +79,7 @@ def _differ(a: Array, b: Array) -> bool:
 def _factor(site: Site, found: list[Pair], near: float) -> str | None:
     squares = sum(s.numerical**2 for s in found)
     factor = sum(s.backward * s.numerical for s in found) / squares
-    if any(abs(s.backward - factor * s.numerical) > near for s in found):
+    if not all(abs(s.backward - factor * s.numerical) <= near for s in found):
         return None
     if abs(factor + 1) < 1e-3:
         return "the sign is wrong"
@@ -111,9 +113,9 @@ def _transpose(site: Site, name: str, found: list[Pair], near: float) -> str | N
 def _mask(found: list[Pair], wrong: list[Pair], near: float) -> str | None:
     if len(wrong) == len(found):
         return None
-    if all(abs(s.numerical) <= near for s in wrong):
+    if all(abs(s.numerical) <= 1e-3 * abs(s.backward) for s in wrong):
         return "a mask is missing: where the derivative is zero, the gradient is not"
-    if all(abs(s.backward) <= near for s in wrong):
+    if all(abs(s.backward) <= 1e-3 * abs(s.numerical) for s in wrong):
         return "the gradient is zero where the derivative is not: a mask too many, or the wrong one"
     return None
 

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 from xpnet.functional._array import Array
-from xpnet.testing._host import Draws, quiet
+from xpnet.testing._host import Draws, is_numpy, quiet
 from xpnet.testing.inquiry import MODES, Inquiry, Mode
-from xpnet.testing.parameters import attributes_kept
+from xpnet.testing.parameters import all_kept
 from xpnet.testing.report import GradientReport
 from xpnet.testing.sites import elsewhere
 from xpnet.testing.subjects import make_subject
@@ -74,17 +74,18 @@ def check_gradients(
     """
     if mode not in MODES:
         raise ValueError(f'mode is "random", "full" or "structured"; got {mode!r}')
-    for name, count in (("directions", directions), ("threads", threads)):
-        if not isinstance(count, int) or count < 1:
-            raise ValueError(f"{name} is a whole number from 1; got {count!r}")
+    for name, count, least in (("directions", directions, 1), ("threads", threads, 1),
+                               ("seed", seed, 0)):
+        if isinstance(count, bool) or not isinstance(count, int) or count < least:
+            raise ValueError(f"{name} is a whole number from {least}; got {count!r}")
     if threads > 1 and mode != "full":
         raise ValueError(f'threads are for mode="full"; got mode={mode!r}')
     draws = Draws(seed)
-    with quiet(), attributes_kept(subject):
+    with quiet(), all_kept(subject):
         made = make_subject(subject, inputs, backward, gradient, lambda x: elsewhere(x, draws))
-        if threads > 1 and not made.threadsafe:
-            raise ValueError(f"threads want a function, or a layer or network that has bind; {made.name} "
-                             "remembers its last input")
+        if threads > 1 and not (made.threadsafe and all(map(is_numpy, made.point.values()))):
+            raise ValueError("threads want NumPy arrays, and a function, or a layer or network that has "
+                             f"bind; not {made.name}, which remembers its last input, or other arrays")
         return Inquiry(made, mode, directions, threads, draws).report()
 
 

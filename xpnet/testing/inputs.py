@@ -22,7 +22,7 @@ def check_inputs(inputs: Mapping[str, Any]) -> None:
         raise TypeError("check_gradients wants, after what is checked, the inputs to check it at")
     for name, x in inputs.items():
         if not array_api_compat.is_array_api_obj(x):
-            raise TypeError(f"check_gradients wants arrays; {name} is {x!r} ({type(x).__name__}). "
+            raise TypeError(f"check_gradients wants arrays; {name} is {type_name(x)}. "
                             "What is no array belongs into a closure: lambda x: f(x, axis=1)")
 
 
@@ -60,7 +60,8 @@ def check_gradient(subject: str, name: str, x: Array, gradient: Any) -> None:
     if gradient is None:
         raise ValueError(f"the backward of {subject} gives no gradient for {name}")
     if not array_api_compat.is_array_api_obj(gradient):
-        raise TypeError(f"the backward of {subject} is to give an array for {name}; got {gradient!r}")
+        raise TypeError(f"the backward of {subject} is to give an array for {name}; got "
+                        f"{type_name(gradient)}")
     found, wanted = tuple(gradient.shape), tuple(x.shape)
     if found != wanted:
         summed = len(found) > len(wanted) and found[len(found) - len(wanted):] == wanted
@@ -81,9 +82,15 @@ def one_array(subject: str, value: Any, inputs: Mapping[str, Array]) -> Array:
         return xp.asarray(value, dtype=xp.float64, device=device(reference))
     if not array_api_compat.is_array_api_obj(value):
         raise TypeError(f"{subject} is to return one array; got {type(value).__name__}")
+    if array_namespace(value) is not xp or device(value) != device(reference):
+        raise TypeError(f"{subject} is to return {type_name(reference)} on {device(reference)}, as its "
+                        f"inputs are; got {type_name(value)} on {device(value)}")
+    check_concrete(f"check_gradients: what {subject} returns", value, remedy=None)
     if not is_floating(value):
         raise TypeError(f"{subject} is to return a real floating array; got {value.dtype} from "
                         f"{describe(inputs)}")
+    if xp.finfo(value.dtype).bits < 32:
+        raise TypeError(f"{subject} returns {value.dtype}, whose rounding leaves no digits to check by")
     return value
 
 

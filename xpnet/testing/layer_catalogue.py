@@ -7,14 +7,14 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from xpnet.functional._array import Array, array_namespace, device
-from xpnet.testing import _libraries as libraries
+from xpnet.testing import _host as libraries
 from xpnet.testing._host import float64_switched, has_float64
 from xpnet.testing.check import check_gradients
+from xpnet.testing.inputs import is_floating
 from xpnet.testing.layer_runs import LayerAtWork, Map, Point, Run, dout_for, itself
 from xpnet.testing.layer_wants import (
     CheckError,
     CheckSkipped,
-    is_floating,
     kind,
     want_equal,
     want_kind,
@@ -192,7 +192,7 @@ def _gradients(subject: LayerAtWork) -> None:
 @_check("jax jit", needs="jax")
 def _jax_jit(subject: LayerAtWork) -> None:
     """Give the same when JAX compiles it."""
-    with libraries.jax_float64():
+    with libraries.float64_switched(libraries.jax_namespace(), on=True):
         _same_run(subject, libraries.on_jax, transform=libraries.jit)
 
 

@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeAlias
 import array_api_compat
 
 from xpnet.functional._array import Array, array_namespace
-from xpnet.testing import _libraries as libraries
+from xpnet.testing import _host as libraries
 from xpnet.testing.layer_catalogue import CHECKS, Check
 from xpnet.testing.layer_runs import LayerAtWork
 from xpnet.testing.layer_wants import CheckError, CheckSkipped
@@ -121,6 +121,11 @@ def check_layer(
         If these arguments are not as described. What the layer raises is in the report.
     """
     _check_arguments(layer, inputs)
+    if isinstance(checks, str) or isinstance(skip, str):
+        raise TypeError("checks and skip are sequences of names, not one name")
+    if not isinstance(expected_to_fail, Mapping | None):
+        raise TypeError("expected_to_fail is a mapping from names to reasons; got "
+                        f"{type(expected_to_fail).__name__}")
     reasons = dict(expected_to_fail or {})
     chosen, skipped = list(CHECKS if checks is None else checks), list(skip)
     unknown = dict.fromkeys(name for name in (*chosen, *skipped, *reasons) if name not in CHECKS)

@@ -11,7 +11,8 @@ import array_api_compat
 
 from xpnet.functional._array import Array, array_namespace, device
 from xpnet.testing._host import Draws
-from xpnet.testing.layer_wants import CheckSkipped, is_floating, kind
+from xpnet.testing.inputs import is_floating
+from xpnet.testing.layer_wants import CheckSkipped, kind
 from xpnet.testing.parameters import ParameterAccess, attributes_kept
 from xpnet.testing.sites import copied, elsewhere
 

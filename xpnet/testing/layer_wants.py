@@ -8,9 +8,10 @@ from typing import Any, NamedTuple
 import array_api_compat
 
 from xpnet.functional._array import Array, array_namespace, device
-from xpnet.testing import _libraries as libraries
+from xpnet.testing import _host as libraries
+from xpnet.testing.inputs import is_floating
 
-__all__ = ["CheckError", "CheckSkipped", "Kind", "is_floating", "kind", "want_equal", "want_kind",
+__all__ = ["CheckError", "CheckSkipped", "Kind", "kind", "want_equal", "want_kind",
            "want_near"]
 
 
@@ -46,11 +47,6 @@ def kind(x: Array) -> Kind:
         raise CheckError(f"wants an array; got {type(x).__name__}")
     library = array_namespace(x).__name__.removeprefix("array_api_compat.")
     return Kind(library, str(x.dtype).rpartition(".")[2], tuple(x.shape), str(device(x)))
-
-
-def is_floating(x: Array) -> bool:
-    """Tell whether an array is of a real floating dtype."""
-    return bool(array_namespace(x).isdtype(x.dtype, "real floating"))
 
 
 def want_kind(what: str, wanted: Kind, x: Any) -> None:

@@ -178,16 +178,20 @@ def _weigh(tried: list[_Slopes], expected: float, measure: Measure, size: float)
         slope = moving[best].central
         still = max(s.step for s in steps if s.stuck)
         rounding = 64 * measure.eps * max([measure.value, *changes])  # of the largest numbers around
+        agrees = abs(expected - slope) <= 8 * bar
         if 8 * bar <= abs(slope) / 8:
-            if abs(expected - slope) <= 8 * bar:
+            if agrees:
                 return _agreed(tried, expected, moving[best], bar, measure, size)
             if expected == 0 and abs(slope) * still <= rounding:
-                kink = abs(moving[best].jump) > 8 * bar
-                return _judgement("imprecise" if kink else "wrong", tried, expected,
+                one_sided = abs(moving[best].jump) > 8 * bar
+                return _judgement("imprecise" if one_sided else "wrong", tried, expected,
                                   moving[best], bar, size)
+        if agrees and least <= 64 * measure.eps and 8 * bar <= 4 * abs(slope):
+            # Changes as small as the rounding of 1, as of 1 + x**2 - 1.
+            return _judgement("imprecise", tried, expected, moving[best], bar, size)
         # or the value stands still.
         noise = max(noise, min(rounding, least))
-    best, bar = _plateau(steps, noise, measure, size)
+    best, bar = _plateau(steps, max(noise, _scatter(steps[:3])), measure, size)
     gap = abs(expected - steps[best].central)
     if gap <= max(8 * bar, measure.slack * size):
         return _agreed(tried, expected, steps[best], bar, measure, size)
@@ -253,6 +257,13 @@ def _is_steady(steps: list[_Slopes]) -> bool:
     slopes = [s.central for s in steps]
     jumps = [s.central * s.step for s in steps]
     return any(max(v) - min(v) <= max(map(abs, v)) / 2 for v in (slopes, jumps) if any(v))
+
+
+def _scatter(steps: list[_Slopes]) -> float:
+    """Measure noise: what values change by at these steps, if it is neither a slope nor a jump."""
+    if _is_steady(steps):
+        return 0.0
+    return max(abs(slope) * s.step for s in steps for slope in (s.left, s.right))
 
 
 def _is_kink(steps: list[_Slopes], best: int, bar: float) -> bool:

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from xpnet.functional._array import Array, array_namespace
-from xpnet.testing.inputs import is_floating, named_inputs, one_array, takes_argument
+from xpnet.testing.inputs import is_floating, named_inputs, one_array, takes_argument, type_name
 from xpnet.testing.parameters import ParameterAccess
 from xpnet.testing.subject import Point, Stage, Subject
 
@@ -76,7 +76,11 @@ class LayerSubject(_WithParameters):
             y = one_array(name, layer.forward(*elsewhere), named)
             self._backward(layer, array_namespace(y).ones_like(y))
 
-        super().__init__(name, named, elsewhere, ParameterAccess(layer, run))
+        access = ParameterAccess(layer, run)
+        super().__init__(name, named, elsewhere, access)
+        if access.constants:
+            self.notes.append(f"taken for constants, since {name} names no gradient of them: "
+                              f"{', '.join(access.constants)}")
 
     def _backward(self, layer: Any, dout: Array) -> Any:
         return layer.backward(dout) if self._takes_dout else layer.backward()
@@ -94,8 +98,6 @@ class LayerSubject(_WithParameters):
             gradients = self._access.gradients(layer)
         gradients |= zip(self.inputs, dx if isinstance(dx, tuple | list) else [dx], strict=False)
         self.variables = [name for name in point if gradients.get(name) is not None]
-        if not self.variables:
-            raise ValueError("it gives no gradient, neither of the input nor of a parameter")
         first = next(iter(self.inputs))
         if first not in self.variables and is_floating(point[first]):
             self.notes.append(f"{first} was not checked: backward gives no gradient for it")
@@ -145,6 +147,9 @@ class NetworkSubject(_WithParameters):
         if not self._parameters:
             raise TypeError(f"check_gradients wants a network with params, a mapping; {name} has none")
         self.variables = list(self._parameters)
+        if not (gradient is None or callable(gradient) or isinstance(gradient, Mapping)):
+            raise TypeError("gradient= of a network is a mapping from its parameters' names, or gives "
+                            f"one; got {type_name(gradient)}")
         self._gradient = gradient
         self.fixed_gradient = isinstance(gradient, Mapping)
 
@@ -162,7 +167,10 @@ class NetworkSubject(_WithParameters):
         with self._access.holding(self._params(point), self._last) as network:
             self._last = network
             self._go_elsewhere(network.loss, point)
-            return dict((self._gradient or network.gradient)(*self._arguments(point)))
+            found = (self._gradient or network.gradient)(*self._arguments(point))
+        if not isinstance(found, Mapping):
+            raise TypeError(f"a mapping from the parameters' names is wanted; got {type_name(found)}")
+        return dict(found)
 
     def stacked_value(self, point: Point, name: str, stack: Array) -> Array:
         """Evaluate it for each of a stack of arrays in the place of one."""

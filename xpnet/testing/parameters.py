@@ -11,7 +11,7 @@ import array_api_compat
 from xpnet.functional._array import Array, array_namespace
 from xpnet.testing._host import is_array
 
-__all__ = ["ParameterAccess", "attributes_kept"]
+__all__ = ["ParameterAccess", "all_kept", "attributes_kept"]
 
 Undo = Callable[[], None]
 
@@ -44,20 +44,24 @@ class ParameterAccess:
 
     def __init__(self, layer: Any, run: Callable[[], object] | None = None) -> None:
         self.layer = layer
-        if hasattr(layer, "params") or run is None:
-            self._slots = _slots(layer)
-        else:
+        self.constants: list[str] = []
+        """What a layer that names no parameters holds besides: arrays without a gradient, and layers."""
+        self._slots = _slots(layer)
+        if not self._slots and run is not None:
             with attributes_kept(layer, _copied) as before:
                 run()
-                self._slots = {
-                    name: _attribute(layer, name) for name, value in before.items()
-                    if is_array(value) and getattr(layer, name) is value
-                    and array_api_compat.is_array_api_obj(getattr(layer, f"d{name}", None))
-                }
+                for name, value in before.items():
+                    if is_array(value) and getattr(layer, name) is value:
+                        if array_api_compat.is_array_api_obj(getattr(layer, f"d{name}", None)):
+                            self._slots[name] = _attribute(layer, name)
+                        else:
+                            self.constants.append(name)
+                    elif hasattr(value, "forward"):
+                        self.constants.append(name)
         self.binds = bool(self._slots) and callable(getattr(layer, "bind", None))
         # A dictionary or list may stand beside what the layer reads, and share its arrays: these
         # are written in place, and cannot take another dtype.
-        self.can_cast = self.binds or not self._slots or not hasattr(layer, "params")
+        self.can_cast = self.binds or not _slots(layer)
 
     def read(self) -> dict[str, Array]:
         """Give the parameters by name."""
@@ -90,15 +94,63 @@ def attributes_kept(
 
     `change` makes other arrays of those among them, for the while. The attributes are yielded.
     """
-    attributes = getattr(layer, "__dict__", {})
-    before = dict(attributes)
+    before = _attributes(layer)
     try:
         if change is not None:
-            attributes.update({name: change(x) for name, x in before.items() if is_array(x)})
-        yield dict(attributes)
+            for name, x in before.items():
+                if is_array(x):
+                    setattr(layer, name, change(x))
+        yield _attributes(layer)
     finally:
-        attributes.clear()
-        attributes.update(before)
+        for name in _attributes(layer).keys() - before.keys():
+            delattr(layer, name)
+        for name, value in before.items():
+            if getattr(layer, name, None) is not value:
+                setattr(layer, name, value)
+
+
+@contextlib.contextmanager
+def all_kept(layer: Any) -> Iterator[None]:
+    """Give a layer back what it had: its attributes, those of layers in it, and its lists and mappings.
+
+    One that has `bind` is copied before it is used, and needs none of this.
+    """
+    with contextlib.ExitStack() as stack:
+        if not callable(getattr(layer, "bind", None)) and not isinstance(layer, type):
+            _keep(layer, stack, depth=3)
+        yield
+
+
+def _keep(thing: Any, stack: contextlib.ExitStack, depth: int) -> None:
+    if depth == 0:
+        return
+    if isinstance(thing, dict | list):
+        stack.callback(_refill, thing, thing.copy())
+        for value in list(thing.values() if isinstance(thing, dict) else thing):
+            if is_array(value) and array_api_compat.is_writeable_array(value):
+                stack.callback(_rewrite, value, _copied(value))
+            else:
+                _keep(value, stack, depth - 1)
+    elif hasattr(thing, "forward") or hasattr(thing, "loss"):
+        stack.enter_context(attributes_kept(thing))
+        for value in _attributes(thing).values():
+            _keep(value, stack, depth - 1)
+
+
+def _refill(container: Any, content: Any) -> None:
+    container.clear()
+    (container.update if isinstance(container, dict) else container.extend)(content)
+
+
+def _rewrite(x: Array, content: Array) -> None:
+    x[...] = content
+
+
+def _attributes(layer: Any) -> dict[str, Any]:
+    """Give an object's own attributes, in its dictionary or its slots."""
+    slots = [name for cls in type(layer).__mro__ for name in getattr(cls, "__slots__", ())
+             if name not in ("__dict__", "__weakref__") and hasattr(layer, name)]
+    return {name: getattr(layer, name) for name in slots} | dict(getattr(layer, "__dict__", {}))
 
 
 def _copied(x: Array) -> Array:

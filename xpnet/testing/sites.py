@@ -93,7 +93,7 @@ class Site:
     def judge_randomly(self, name: str) -> tuple[float, Judgement]:
         """Judge the gradient of one variable along a random direction; give the expected slope."""
         expected, found = self._judge_along(name, self.direction(name))
-        if found.finding == "unsettled":
+        if found.finding in ("unsettled", "not finite"):
             # Elements that are small beside others may want small steps: near a kink, for a logarithm.
             expected, found = self._judge_along(name, self.direction(name, relative=True))
         return expected, found
@@ -140,7 +140,7 @@ class Site:
 
         found = along(scale)
         own = abs(float(xp.reshape(x, (-1,))[index]))
-        return along(own) if found.finding == "unsettled" and own else found
+        return along(own) if found.finding in ("unsettled", "not finite") and own else found
 
     def measure(self, size: float, noise: float = 0.0) -> Measure:
         """Say what to hold slopes against; `noise`, beside the value's, in units of the epsilon."""

@@ -118,6 +118,8 @@ class Subject(ABC):
             error.add_note(f"raised in check_gradients, by the backward of {self.name} with dout "
                            f"{tuple(dout.shape)} {dout.dtype}, after a forward at {describe(point)}")
             raise
+        if not self.variables:
+            raise ValueError(f"the backward of {self.name} gives no gradient")
         for name in self.variables:
             check_gradient(self.name, name, point[name], found.get(name))
         return {name: found[name] for name in self.variables}

@@ -33,6 +33,8 @@ def make_subject(
     """
     is_network = callable(getattr(subject, "loss", None)) and hasattr(subject, "gradient")
     is_layer = hasattr(subject, "forward") and hasattr(subject, "backward")
+    if isinstance(subject, type):
+        raise TypeError(f"check_gradients wants a layer, not its class; got {subject.__name__}: make one")
     if backward is not None and gradient is not None:
         raise TypeError("check_gradients takes backward= or gradient=, not both")
     if backward is not None and not callable(backward):
