@@ -6,7 +6,7 @@
 
 What --layer names is a layer, or makes one without arguments: a class or a function. A function may
 also give a tuple of a layer and its inputs; then --input is not needed.
-Exit status: 0 if all gradients are correct, 1 if they are not.
+Exit status: 0 if all gradients are correct, 1 if they are not, 2 if that cannot be told.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import importlib
 import inspect
 import operator
 import sys
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,8 @@ def own_layer(name: str, backend: Backend, chosen: argparse.Namespace) -> tuple[
         made = made()
     if isinstance(made, tuple):
         return made
+    if not hasattr(made, "forward"):
+        raise ValueError(f"--layer {name} makes {made!r}, which is no layer: it has no forward")
     if chosen.input is None:
         raise ValueError(f"--layer {name} makes a layer without inputs: give their shape, as --input 3,784")
     x = np.random.default_rng(chosen.seed).standard_normal(chosen.input)
@@ -92,7 +95,13 @@ def main() -> int:
         subject, *inputs = book_network(backend, chosen.dtype, chosen.seed)
     else:
         subject, *inputs = own_layer(chosen.layer, backend, chosen)
-    report = check_gradients(subject, *inputs, mode=chosen.mode, seed=chosen.seed)
+    try:
+        report = check_gradients(subject, *inputs, mode=chosen.mode, seed=chosen.seed)
+    except Exception as error:  # noqa: BLE001  a layer may raise anything
+        if isinstance(error, TypeError | ValueError) and not hasattr(error, "__notes__"):
+            raise ValueError(str(error)) from None
+        traceback.print_exc()  # of the layer's own code, whose author wants to see where
+        return 2
     print(report)
     return 0 if report else 1
 

@@ -137,7 +137,15 @@ def scale():
 
 
 instance = Scale(np.arange(1.0, 5.0))
-number = 3
+
+
+def nothing():
+    return None
+
+
+class Raises(Tanh):
+    def forward(self, x):
+        return {}["missing"]
 """
 
 
@@ -159,6 +167,19 @@ def test_a_layer_of_ones_own(shell: Shell) -> None:
         assert ("x: the sign is wrong" in done.stdout) == (verdict == "wrong")
     after = {name: x for name, x in content(shell.folder).items() if "__pycache__" not in str(name)}
     assert after == before
+
+
+def test_a_layer_that_cannot_be_checked(shell: Shell) -> None:
+    (shell.folder / "mine.py").write_text(LAYERS)
+    for arguments, wanted in (
+        ("mine:nothing --input 3,4", "gradient_check.py: --layer mine:nothing makes None"),
+        ("mine:instance --input 3,5", "gradient_check.py: operands could not be broadcast"),
+        ("mine:Raises --input 3,4", "in forward\n    return {}[\"missing\"]"),
+    ):
+        done = shell.gradient_check("--layer", *arguments.split())
+        assert done.returncode == 2, done.stdout + done.stderr
+        assert done.stdout == ""
+        assert wanted in done.stderr
 
 
 @pytest.mark.parametrize(("options", "wanted"), [

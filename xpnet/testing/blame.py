@@ -23,7 +23,9 @@ def blame(site: Site, report: VariableReport, draws: Draws) -> VariableReport:
 
     What was found along a direction may turn out, element by element, to be a kink.
     """
-    pairs = _sample(site, report.name, report.step, draws)
+    known = report.worst.index
+    known_number = None if known is None else number(known, report.shape)
+    pairs = _sample(site, report.name, report.step, draws, known_number)
     if report.worst.index is None and pairs:
         worst = max(pairs, key=lambda pair: pair.off)
         element = judged(site, report.name, number(worst.element, report.shape), 0.0)
@@ -39,16 +41,19 @@ def blame(site: Site, report: VariableReport, draws: Draws) -> VariableReport:
     return replace(report, cause=cause)
 
 
-def _sample(site: Site, name: str, step: float, draws: Draws) -> list[Pair]:
-    """Look at some elements one by one, among them one that is wrong, if any is.
+def _sample(
+    site: Site, name: str, step: float, draws: Draws, known: int | None
+) -> list[Pair]:
+    """Look at some elements one by one, among them one that is wrong: the one known, if any.
 
-    In a large array it is searched for: in the eighth of the elements whose sum is furthest off, in
+    Else, in a large array it is searched for: in the eighth of the elements whose sum is furthest off, in
     the worst eighth of that, and so on.
     """
     shape = tuple(site.point[name].shape)
     n = math.prod(shape)
     chosen = set(draws.choice(n, SAMPLE if n <= SAMPLE else SAMPLE // 4))
-    lo, hi = (0, 0) if n <= SAMPLE else (0, n)
+    lo, hi = (0, n) if n > SAMPLE and known is None else (0, 0)
+    chosen |= set() if known is None else {known}
     while hi - lo > SAMPLE // 4:
         width = -(-(hi - lo) // 8)
         groups = [(k, min(k + width, hi)) for k in range(lo, hi, width)]

@@ -43,7 +43,8 @@ def guess(site: Site, name: str, found: list[Pair]) -> str | None:
     if _ignores_dout(site, name):
         return "backward ignores dout"
     return (_factor(site, found, near) or _transpose(site, name, found, near)
-            or _mask(found, wrong, near) or _place(site, name, found, wrong))
+            or _single(name, found, wrong) or _mask(found, wrong, near)
+            or _place(site, name, found, wrong))
 
 
 def ignores_inputs(site: Site, name: str, draws: Draws) -> bool:
@@ -110,6 +111,12 @@ def _transpose(site: Site, name: str, found: list[Pair], near: float) -> str | N
     return None
 
 
+def _single(name: str, found: list[Pair], wrong: list[Pair]) -> str | None:
+    if len(wrong) > 1 or len(found) < 8:
+        return None
+    return f"only the element {list(wrong[0].element)} of {name} is off, of {len(found)} looked at"
+
+
 def _mask(found: list[Pair], wrong: list[Pair], near: float) -> str | None:
     if len(wrong) == len(found):
         return None
@@ -123,9 +130,6 @@ def _mask(found: list[Pair], wrong: list[Pair], near: float) -> str | None:
 def _place(site: Site, name: str, found: list[Pair], wrong: list[Pair]) -> str | None:
     if len(wrong) == len(found):
         return None
-    if len(wrong) == 1:
-        return (f"only the element {list(wrong[0].element)} of {name} is off, "
-                f"of {len(found)} looked at")
     for axis, n in enumerate(site.point[name].shape):
         places = {s.element[axis] for s in wrong}
         if len(places) == 1 and n > 1:

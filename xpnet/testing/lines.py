@@ -1,8 +1,8 @@
 """Differences along a line, and what they say of a slope that is expected there.
 
 A single step proves nothing: too long, and curvature and kinks come in; too short, and rounding
-does. So a slope is *right* if differences at any step agree with it, to many digits, which does not
-happen by chance. Only where none does are all steps looked at together: where the differences at
+does. So a slope is *right* if differences at any step agree with it, to many digits, which seldom
+happens by chance. (Of a bounded function, long steps see a slope of 0.) Only where none does are all steps looked at together: where the differences at
 three neighbouring steps agree best, they are trusted, with their spread for an error bar.
 """
 
@@ -21,6 +21,13 @@ SHORTER = 5
 """How often the first step is divided by that."""
 LONGEST = 64.0
 """Where steps end: in units of the variable's scale, as all steps."""
+
+SURE = 8.0
+"""How many error bars apart two slopes are different."""
+ROUNDINGS = 64.0
+"""How many roundings a number may carry from what went before."""
+MUCH = 2.0**16
+"""How many roundings shorter steps have to show to count against longer ones."""
 
 Finding: TypeAlias = Literal["correct", "wrong", "kink", "unsettled", "imprecise", "not finite"]
 """Unsettled: at steps too short for the rest to follow, the function does something else."""
@@ -53,7 +60,7 @@ class Measure:
     @property
     def tolerance(self) -> float:
         """Relative to `size`: six digits in float64, two and a half in float32."""
-        return max(self.eps ** (3 / 8), 64 * self.gradient_eps)
+        return max(self.eps ** (3 / 8), ROUNDINGS * self.gradient_eps)
 
     @property
     def slack(self) -> float:
@@ -71,7 +78,7 @@ class Measure:
         distinct = self.tolerance * self.size
         if distinct == 0:
             return self.tolerance
-        return min(max(64 * self.noise / distinct, math.sqrt(self.eps)), 1.0)
+        return min(max(ROUNDINGS * self.noise / distinct, math.sqrt(self.eps)), 1.0)
 
 
 @dataclass(frozen=True)
@@ -164,52 +171,83 @@ def judge(change: Callable[[float], float], expected: float, measure: Measure) -
 
 
 def _weigh(tried: list[_Slopes], expected: float, measure: Measure, size: float) -> Judgement:
-    """Judge from all steps together, none of which agrees by itself."""
+    """Judge from all steps together, none of which agrees by itself.
+
+    "The plateau" is where neighbouring steps agree best, the bar how well. In this order:
+
+    - no step stays where the function is finite: not finite;
+    - short steps change nothing, and the others speak for the expected slope, or cannot tell: see
+      `_judge_standstill`;
+    - the expected slope is within SURE bars of the plateau: correct, or imprecise if the bar is long;
+    - it is that of steps shorter than the plateau: correct, a kink lies between;
+    - it and the plateau's are nothing but rounding: correct, or imprecise if only nearly so;
+    - shorter steps show more than rounding: unsettled, or imprecise if what they show is noise;
+    - the slopes to the left and to the right differ: kink;
+    - else: wrong.
+    """
     steps = sorted((s for s in tried if s.finite), key=lambda s: s.step)
     if not steps:
         return _judgement("not finite", tried, expected, None, math.nan, size)
     noise = measure.noise
-    changes = [abs(slope) * s.step for s in steps for slope in (s.left, s.right) if slope]
-    moving = [s for s in steps if not s.stuck]
-    if moving and len(moving) < len(steps):
-        # Short steps change nothing: rounding may swallow as much as the least change that shows,
-        least = min(changes)
-        best, bar = _plateau(moving, max(noise, least), measure, size)
-        slope = moving[best].central
-        still = max(s.step for s in steps if s.stuck)
-        rounding = 64 * measure.eps * max([measure.value, *changes])  # of the largest numbers around
-        agrees = abs(expected - slope) <= 8 * bar
-        if 8 * bar <= abs(slope) / 8:
-            if agrees:
-                return _agreed(tried, expected, moving[best], bar, measure, size)
-            if expected == 0 and abs(slope) * still <= rounding:
-                one_sided = abs(moving[best].jump) > 8 * bar
-                return _judgement("imprecise" if one_sided else "wrong", tried, expected,
-                                  moving[best], bar, size)
-        if agrees and least <= 64 * measure.eps and 8 * bar <= 4 * abs(slope):
-            # Changes as small as the rounding of 1, as of 1 + x**2 - 1.
-            return _judgement("imprecise", tried, expected, moving[best], bar, size)
-        # or the value stands still.
-        noise = max(noise, min(rounding, least))
+    if 0 < sum(s.stuck for s in steps) < len(steps):
+        judged, noise = _judge_standstill(tried, steps, expected, measure, size)
+        if judged is not None:
+            return judged
     best, bar = _plateau(steps, max(noise, _scatter(steps[:3])), measure, size)
     gap = abs(expected - steps[best].central)
-    if gap <= max(8 * bar, measure.slack * size):
+    if gap <= max(SURE * bar, measure.slack * size):
         return _agreed(tried, expected, steps[best], bar, measure, size)
-    slope = steps[best].central
+    larger = max(abs(steps[best].central), abs(expected))
     near = [s for s in steps[:best] if abs(expected - s.central) <= measure.coarse / 4 * size]
     finding: Finding
     if near and gap > measure.coarse * size:
         best = steps.index(near[-1])
-        finding = "correct"  # a kink lies between these and the plateau
-    elif max(abs(slope), abs(expected)) <= 4 * measure.eps * measure.value:
-        finding = "correct"  # nothing but rounding
-    elif max(abs(slope), abs(expected)) <= 64 * noise:
+        finding = "correct"
+    elif larger <= 4 * measure.eps * measure.value:
+        finding = "correct"
+    elif larger <= ROUNDINGS * noise:
         finding = "imprecise"
-    elif _residue(steps, best) > 2**16 * noise:  # shorter steps say something else
+    elif _residue(steps, best) > MUCH * noise:
         finding = "unsettled" if _is_steady(steps[:3]) else "imprecise"
     else:
         finding = "kink" if _is_kink(steps, best, bar) else "wrong"
     return _judgement(finding, tried, expected, steps[best], bar, size)
+
+
+def _judge_standstill(
+    tried: list[_Slopes], steps: list[_Slopes], expected: float, measure: Measure, size: float
+) -> tuple[Judgement | None, float]:
+    """Judge where short steps change nothing: lost in rounding, or because the value stands still.
+
+    Returns
+    -------
+    judgement : Judgement or None
+        If rounding explains it, and the other steps speak for the expected slope, or, where that is
+        0, against it.
+    noise : float
+        The rounding of changes if it does not.
+    """
+    changes = [abs(slope) * s.step for s in steps for slope in (s.left, s.right) if slope]
+    least = min(changes)  # that shows: rounding may swallow as much
+    moving = [s for s in steps if not s.stuck]
+    best, bar = _plateau(moving, max(measure.noise, least), measure, size)
+    found = moving[best]
+    slope = abs(found.central)
+    agrees = abs(expected - found.central) <= SURE * bar
+    still = max(s.step for s in steps if s.stuck)
+    rounding = ROUNDINGS * measure.eps * max([measure.value, *changes])  # of the largest numbers
+    judged = None
+    if SURE * bar <= slope / 8:
+        if agrees:
+            judged = _agreed(tried, expected, found, bar, measure, size)
+        elif expected == 0 and slope * still <= rounding:
+            one_sided = abs(found.jump) > SURE * bar  # as behind a dead ReLU
+            finding: Finding = "imprecise" if one_sided else "wrong"
+            judged = _judgement(finding, tried, expected, found, bar, size)
+    if judged is None and agrees and SURE * bar <= 4 * slope and least <= ROUNDINGS * measure.eps:
+        # Changes as small as the rounding of 1, as those of 1 + x**2 - 1.
+        judged = _judgement("imprecise", tried, expected, found, bar, size)
+    return judged, max(measure.noise, min(rounding, least))
 
 
 def _agreed(
@@ -218,7 +256,7 @@ def _agreed(
     """Tell whether an agreement within the error bar means anything."""
     gap = abs(expected - found.central)
     resolved = (gap <= measure.coarse / 4 * size
-                or gap <= 8 * bar <= 8 * measure.coarse * size)
+                or gap <= SURE * bar <= SURE * measure.coarse * size)
     # A slope that is nothing beside the value, to as many digits, is known to be nothing.
     nothing = max(bar, abs(found.central), abs(expected)) <= measure.tolerance * measure.value
     finding: Finding = "correct" if resolved or nothing else "imprecise"
@@ -273,7 +311,7 @@ def _is_kink(steps: list[_Slopes], best: int, bar: float) -> bool:
     """
     jump = abs(steps[best].jump)
     neighbours = [abs(steps[j].jump) for j in (best - 1, best + 1) if 0 <= j < len(steps)]
-    return jump > 16 * bar and any(0.5 < jump / n < 2 for n in neighbours if n)
+    return jump > 2 * SURE * bar and any(0.5 < jump / n < 2 for n in neighbours if n)
 
 
 def _judgement(
