@@ -370,6 +370,19 @@ def test_a_message_is_one_line_of_what_was_wanted_and_what_came(
     assert message(layer, X, check) == wanted
 
 
+def test_a_batch_size_that_was_written_down_is_found() -> None:
+    class MeanOfFour:
+        def forward(self, x: Any) -> Any:
+            self.x = x
+            return x * x / x.shape[0]
+
+        def backward(self, dout: Any) -> Any:
+            return 2 * self.x * dout / 4
+
+    assert X.shape[0] == 4
+    assert "a factor of" in message(MeanOfFour(), X, "gradients")
+
+
 def test_a_kink_is_called_one() -> None:
     assert message(Relu(), 0 * X, "gradients") == (
         "wants a derivative; got a kink: give inputs that lie on none")
