@@ -148,8 +148,8 @@ class Inquiry:
             found, notes = check_structure(reference, names)
             self._notes += notes
         if self._mode != "random":
-            # Elements that are small beside others, or lie where steps do, are seen along directions.
-            again = check_directions(reference, names, self._count)
+            # One look along a direction, at what single elements do not show: tied parameters, say.
+            again = check_directions(reference, names, 1)
             found = [f if a.verdict == "correct" else max(f, a, key=severity)
                      for f, a in zip(found, again, strict=True)]
         judged = []
