@@ -147,11 +147,6 @@ class Inquiry:
         else:
             found, notes = check_structure(reference, names)
             self._notes += notes
-        if self._mode != "random":
-            # One look along a direction, at what single elements do not show: tied parameters, say.
-            again = check_directions(reference, names, 1)
-            found = [f if a.verdict == "correct" else max(f, a, key=severity)
-                     for f, a in zip(found, again, strict=True)]
         judged = []
         for report in found:
             if report.verdict == "wrong":

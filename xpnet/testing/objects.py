@@ -191,16 +191,18 @@ class NetworkSubject(_WithParameters):
         y, *labels = self._arguments(point)
         parameter = point[self._parameters[0]]
         y = array_namespace(y).astype(y, parameter.dtype, copy=False)
-        found: dict[str, Stage] = {}
+        found: dict[str, list[Stage]] = {}
         for k, layer in enumerate(layers):
             x, y = y, layer.forward(y)
             if _has_tangents(layer):
                 rest = layers[k + 1:]
                 stage = Stage(layer, "", x, y, partial(_run, rest, last_layer, labels),
                               partial(_run_stacked, rest, last_layer, labels))
-                found |= {names[id(p)]: stage._replace(attribute=attribute)
-                          for attribute, p in layer.params.items() if id(p) in names}
-        return found
+                for attribute, p in layer.params.items():
+                    if id(p) in names:
+                        found.setdefault(names[id(p)], []).append(stage._replace(attribute=attribute))
+        # What several layers share follows from no single one of them.
+        return {name: stages[0] for name, stages in found.items() if len(stages) == 1}
 
 
 def _itself(y: Array) -> Array:
