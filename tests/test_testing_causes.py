@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from array_api_compat import array_namespace, device
+from book_layers import BookAffine
 from variants import Variant, make, params
 
 from xpnet.testing import GradientReport, check_gradients
@@ -137,25 +138,7 @@ def test_the_value_does_not_change(swift: Variant) -> None:
     assert said(report) == "the value does not change with x: is it this array that forward reads?"
 
 
-class Affine:
-    """The book's, without the flattening."""
-
-    def __init__(self, W: Any, b: Any) -> None:
-        self.W, self.b = W, b
-        self.x: Any = None
-        self.dW: Any = None
-        self.db: Any = None
-
-    def forward(self, x: Any) -> Any:
-        self.x = x
-        return affine(x, self.W, self.b)
-
-    def backward(self, dout: Any) -> Any:
-        dx, self.dW, self.db = affine_backward(dout, self.x, self.W, self.b)
-        return dx
-
-
-class Accumulating(Affine):
+class Accumulating(BookAffine):
     def backward(self, dout: Any) -> Any:
         before = self.dW
         dx = super().backward(dout)
@@ -261,7 +244,7 @@ def test_right_for_one_row(swift: Variant) -> None:
     assert said(report).startswith("right for one row, wrong for several")
 
 
-class Stale(Affine):
+class Stale(BookAffine):
     """Remembers the first input that it saw."""
 
     def forward(self, x: Any) -> Any:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from array_api_compat import array_namespace, device
+from book_layers import BookAffine
 from variants import Host, Variant, make, params
 
 from xpnet import Affine, Relu, SoftmaxWithLoss, TwoLayerNet
@@ -60,28 +61,6 @@ def normalised_backward(dout: Any, x: Any) -> Any:
     length = xp.sqrt(xp.sum(x * x, axis=0))
     y = x / length
     return (dout - y * xp.sum(dout * y, axis=0)) / length
-
-
-class BookAffine:
-    """As in the book: for matrices alone."""
-
-    def __init__(self, W: Any, b: Any) -> None:
-        self.W, self.b = W, b
-        self.x: Any = None
-        self.dW: Any = None
-        self.db: Any = None
-
-    def forward(self, x: Any) -> Any:
-        if x.ndim != 2:
-            raise ValueError("a matrix is wanted")
-        self.x = x
-        return array_namespace(x).matmul(x, self.W) + self.b
-
-    def backward(self, dout: Any) -> Any:
-        xp = array_namespace(dout)
-        self.dW = xp.matmul(self.x.T, dout)
-        self.db = xp.sum(dout, axis=0)
-        return xp.matmul(dout, self.W.T)
 
 
 class HalfSquares:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from array_api_compat import array_namespace, device
+from book_layers import BookAffine
 from variants import Host, Variant
 
 from xpnet import Affine, Relu, SoftmaxWithLoss
@@ -34,26 +35,6 @@ def message(layer: Any, x: Host, check: str) -> str:
     return result.message
 
 
-class Right:
-    """The book's Affine, on any library."""
-
-    def __init__(self, W: Any, b: Any) -> None:
-        self.W, self.b = W, b
-        self.x: Any = None
-        self.dW: Any = None
-        self.db: Any = None
-
-    def forward(self, x: Any) -> Any:
-        self.x = x
-        return array_namespace(x).matmul(x, self.W) + self.b
-
-    def backward(self, dout: Any) -> Any:
-        xp = array_namespace(dout)
-        self.dW = xp.matmul(self.x.T, dout)
-        self.db = xp.sum(dout, axis=0)
-        return xp.matmul(dout, self.W.T)
-
-
 class MeanSquare:
     """A loss without parameters."""
 
@@ -77,24 +58,24 @@ class GivesPythonNumber(MeanSquare):
         return y.item() if isinstance(y, np.generic) else y
 
 
-class GivesList(Right):
+class GivesList(BookAffine):
     def forward(self, x: Any) -> Any:
         return [super().forward(x)]
 
 
-class GivesNoDx(Right):
+class GivesNoDx(BookAffine):
     def backward(self, dout: Any) -> Any:
         super().backward(dout)
 
 
-class SumsTooMuch(Right):
+class SumsTooMuch(BookAffine):
     def backward(self, dout: Any) -> Any:
         dx = super().backward(dout)
         self.db = array_namespace(dout).sum(dout)
         return dx
 
 
-class ComputesInFloat64(Right):
+class ComputesInFloat64(BookAffine):
     def forward(self, x: Any) -> Any:
         xp = array_namespace(x)
         return xp.astype(super().forward(x), xp.float64)
@@ -103,14 +84,14 @@ class ComputesInFloat64(Right):
         return super().backward(array_namespace(dout).astype(dout, self.W.dtype))
 
 
-class GivesFloat32Bias(Right):
+class GivesFloat32Bias(BookAffine):
     def backward(self, dout: Any) -> Any:
         dx, xp = super().backward(dout), array_namespace(dout)
         self.db = xp.astype(self.db, xp.float32)
         return dx
 
 
-class WritesIntoInput(Right):
+class WritesIntoInput(BookAffine):
     def forward(self, x: Any) -> Any:
         x *= 2
         return super().forward(x)
@@ -119,20 +100,20 @@ class WritesIntoInput(Right):
         return 2 * super().backward(dout)
 
 
-class WritesIntoDout(Right):
+class WritesIntoDout(BookAffine):
     def backward(self, dout: Any) -> Any:
         dx = super().backward(dout)
         dout *= 0
         return dx
 
 
-class WritesIntoWeights(Right):
+class WritesIntoWeights(BookAffine):
     def forward(self, x: Any) -> Any:
         self.W *= 0.5
         return super().forward(x)
 
 
-class KeepsInputAndWritesNextOneThere(Right):
+class KeepsInputAndWritesNextOneThere(BookAffine):
     def forward(self, x: Any) -> Any:
         if self.x is not None and self.x.shape == x.shape:
             self.x[...] = x
@@ -140,7 +121,7 @@ class KeepsInputAndWritesNextOneThere(Right):
         return super().forward(x)
 
 
-class BorrowsInput(Right):
+class BorrowsInput(BookAffine):
     """Negates its input, and gives it back as it was."""
 
     def forward(self, x: Any) -> Any:
@@ -153,7 +134,7 @@ class BorrowsInput(Right):
         return y
 
 
-class ReadsMemory(Right):
+class ReadsMemory(BookAffine):
     """As code written in C does that never looks at the strides."""
 
     def forward(self, x: Any) -> Any:
@@ -162,7 +143,7 @@ class ReadsMemory(Right):
         return super().forward(x)
 
 
-class RoundsDifferentlyEachTime(Right):
+class RoundsDifferentlyEachTime(BookAffine):
     calls = 0
 
     def forward(self, x: Any) -> Any:
@@ -171,12 +152,12 @@ class RoundsDifferentlyEachTime(Right):
         return super().forward(x) * (1 + eps * (self.calls % 2))
 
 
-class Random(Right):
+class Random(BookAffine):
     def forward(self, x: Any) -> Any:
         return super().forward(x) + float(rng.random())
 
 
-class GivesItsBuffer(Right):
+class GivesItsBuffer(BookAffine):
     def __init__(self, W: Any, b: Any) -> None:
         super().__init__(W, b)
         self.buffers: dict[Any, Any] = {}
@@ -200,7 +181,7 @@ class GivesItsOutputBuffer(GivesItsBuffer):
         return buffer
 
     def backward(self, dout: Any) -> Any:
-        return Right.backward(self, dout)
+        return BookAffine.backward(self, dout)
 
 
 class RemembersFirstBatchSize(MeanSquare):
@@ -214,7 +195,7 @@ class RemembersFirstBatchSize(MeanSquare):
         return 2 * dout * self.x / max(self.first, 1)
 
 
-class Squeezes(Right):
+class Squeezes(BookAffine):
     def forward(self, x: Any) -> Any:
         y = super().forward(x)
         return y[0, :] if y.shape[0] == 1 else y
@@ -223,7 +204,7 @@ class Squeezes(Right):
         return super().backward(array_namespace(dout).reshape(dout, (-1, self.b.shape[0])))
 
 
-class WantsOneRow(Right):
+class WantsOneRow(BookAffine):
     def forward(self, x: Any) -> Any:
         array_namespace(x).max(x)
         return super().forward(x)
@@ -235,7 +216,7 @@ class DividesByRows(MeanSquare):
         return xp.sum(xp.ones_like(self.x[:, 0]))
 
 
-class DoublesGradient(Right):
+class DoublesGradient(BookAffine):
     def backward(self, dout: Any) -> Any:
         dx = super().backward(dout)
         self.dW = 2 * self.dW
@@ -247,42 +228,42 @@ class IgnoresDout(MeanSquare):
         return 2 * self.x / self._rows()
 
 
-class WritesIntoItsOutput(Right):
+class WritesIntoItsOutput(BookAffine):
     def forward(self, x: Any) -> Any:
         y = super().forward(x)
         y[:, 0] = y[:, 0]
         return y
 
 
-class LooksAtValue(Right):
+class LooksAtValue(BookAffine):
     def forward(self, x: Any) -> Any:
         return super().forward(x) if float(array_namespace(x).sum(x * x)) >= 0 else x
 
 
-class UsesMethods(Right):
+class UsesMethods(BookAffine):
     def backward(self, dout: Any) -> Any:
         dx = super().backward(dout)
         self.db = dout.sum(axis=0)
         return dx
 
 
-class ForgetsDevice(Right):
+class ForgetsDevice(BookAffine):
     def forward(self, x: Any) -> Any:
         return super().forward(x) + array_namespace(x).zeros(1, dtype=x.dtype)
 
 
-class IndexesByList(Right):
+class IndexesByList(BookAffine):
     def forward(self, x: Any) -> Any:
         return super().forward(x)[:, [0, 1, 2, 3, 4]]
 
 
-class IndexesByMask(Right):
+class IndexesByMask(BookAffine):
     def forward(self, x: Any) -> Any:
         y = super().forward(x)
         return array_namespace(x).reshape(y[y == y], y.shape)  # noqa: PLR0124  no NaN
 
 
-class CopiesToHost(Right):
+class CopiesToHost(BookAffine):
     def forward(self, x: Any) -> Any:
         if hasattr(x, "numpy"):
             x.numpy()
@@ -300,7 +281,7 @@ class Planted:
 
     def report(self) -> LayerReport:
         x, W_, b = (a.astype(self.dtype) for a in (X, W, B))
-        return check_layer(self.cls(W_, b) if issubclass(self.cls, Right) else self.cls(), x)
+        return check_layer(self.cls(W_, b) if issubclass(self.cls, BookAffine) else self.cls(), x)
 
 
 PLANTED = [
@@ -543,12 +524,12 @@ def test_a_layer_of_integers_needs_no_gradient_for_them() -> None:
 
 
 def test_checks_are_chosen_and_skipped_by_name() -> None:
-    report = check_layer(Right(W, B), X, checks=["gradients", "output"], skip=["gradients"])
+    report = check_layer(BookAffine(W, B), X, checks=["gradients", "output"], skip=["gradients"])
     assert [(r.name, r.status) for r in report.results] == [
         ("output", "passed"), ("gradients", "skipped")]
     assert report
     assert str(report).splitlines() == [
-        "Right: 1 passed, 1 skipped",
+        "BookAffine: 1 passed, 1 skipped",
         "passed   output     Give an output of the inputs' library, dtype and device",
         "skipped  gradients  as asked",
     ]
@@ -562,7 +543,7 @@ def test_an_expected_failure_is_ok_and_an_unexpected_pass_is_not() -> None:
     assert result.status == "expected failure"
     assert result.message == ("keeps float64 statistics: wants float32 from float32 inputs; "
                               "got float64: the output")
-    report = check_layer(Right(W, B), X, checks=["float32"], expected_to_fail=why)
+    report = check_layer(BookAffine(W, B), X, checks=["float32"], expected_to_fail=why)
     assert not report
     assert not report.ok
     result, = report.results
@@ -575,7 +556,7 @@ def test_an_expected_failure_is_ok_and_an_unexpected_pass_is_not() -> None:
 ])
 def test_a_name_that_is_none_is_refused(asked: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="no check 'gradient'; there are 'output', 'backward'"):
-        check_layer(Right(W, B), X, **asked)
+        check_layer(BookAffine(W, B), X, **asked)
 
 
 def test_without_its_library_a_check_is_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -590,7 +571,7 @@ def test_without_its_library_a_check_is_skipped(monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.parametrize(("arguments", "error"), [
-    ((Right, X), "wants a layer with forward and backward; got <class"),
+    ((BookAffine, X), "wants a layer with forward and backward; got <class"),
     ((np.tanh, X), "wants a layer with forward and backward; got <ufunc"),
     ((Relu(),), "wants the arrays that forward takes; got none"),
     ((Relu(), [1.0, 2.0]), "wants the arrays that forward takes; got list"),
@@ -605,7 +586,7 @@ def test_arguments_that_are_none_are_refused(arguments: Any, error: str) -> None
 # What is left as it was --------------------------------------------------------------------------------
 
 
-class Violent(Right):
+class Violent(BookAffine):
     """Writes into its parameters, replaces them, and fails."""
 
     def forward(self, x: Any) -> Any:
@@ -618,8 +599,8 @@ class Violent(Right):
         raise RuntimeError("two\nlines")
 
 
-@pytest.mark.parametrize("cls", [Right, Violent, WritesIntoInput, WritesIntoWeights, GivesItsBuffer])
-def test_layer_and_inputs_are_left_as_they_were(cls: type[Right]) -> None:
+@pytest.mark.parametrize("cls", [BookAffine, Violent, WritesIntoInput, WritesIntoWeights, GivesItsBuffer])
+def test_layer_and_inputs_are_left_as_they_were(cls: type[BookAffine]) -> None:
     w, x = W.copy(), X.copy()
     layer = cls(w, B)
     before = dict(vars(layer))
@@ -637,7 +618,7 @@ def test_an_exception_of_the_layer_is_a_failure_of_each_check() -> None:
 
 
 def test_an_interruption_passes() -> None:
-    class Interrupted(Right):
+    class Interrupted(BookAffine):
         def forward(self, x: Any) -> Any:
             raise KeyboardInterrupt
 

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 from array_api_compat import array_namespace, is_writeable_array
+from book_layers import BookAffine
 from variants import Host, Variant, make, params
 
 import xpnet
@@ -29,25 +30,6 @@ def affine(x: Any, W: Any, b: Any) -> Any:
 
 
 # The forms --------------------------------------------------------------------------------------
-
-
-class Attributes:
-    """The book's Affine: `W` beside `dW`."""
-
-    def __init__(self, W: Any, b: Any) -> None:
-        self.W, self.b = W, b
-        self.x: Any = None
-        self.dW: Any = None
-        self.db: Any = None
-
-    def forward(self, x: Any) -> Any:
-        self.x = x
-        return affine(x, self.W, self.b)
-
-    def backward(self, dout: Any) -> Any:
-        xp = array_namespace(dout)
-        self.dW, self.db = xp.matmul(self.x.mT, dout), xp.sum(dout, axis=0)
-        return xp.matmul(dout, self.W.mT)
 
 
 class Lists:
@@ -84,7 +66,7 @@ class Dictionaries:
         return xp.matmul(dout, self.params["W"].mT)
 
 
-class DictionaryBesideAttributes(Attributes):
+class DictionaryBesideAttributes(BookAffine):
     """A dictionary that shares the arrays with what forward reads, and gradients in attributes."""
 
     def __init__(self, W: Any, b: Any) -> None:
@@ -92,7 +74,7 @@ class DictionaryBesideAttributes(Attributes):
         self.params = {"W": W, "b": b}
 
 
-class BindsWithoutGrads(Attributes):
+class BindsWithoutGrads(BookAffine):
     """With `bind`; gradients in attributes."""
 
     @property
@@ -106,7 +88,7 @@ class BindsWithoutGrads(Attributes):
 
 
 FORMS = (xpnet.Affine, BindsWithoutGrads, Dictionaries, DictionaryBesideAttributes, Lists,
-         Attributes)
+         BookAffine)
 each_form = pytest.mark.parametrize("form", FORMS, ids=lambda form: form.__name__)
 
 
@@ -200,7 +182,7 @@ def test_what_can_be_told_of_a_form(form: type[Any]) -> None:
     access = access_to(form(W.copy(), B.copy()), make("numpy"))
     assert access.binds == (form in (xpnet.Affine, BindsWithoutGrads))
     # A dictionary or list may share its arrays with what the layer reads: these keep their dtype.
-    assert access.can_cast == (form in (xpnet.Affine, BindsWithoutGrads, Attributes))
+    assert access.can_cast == (form in (xpnet.Affine, BindsWithoutGrads, BookAffine))
 
 
 def test_a_bound_copy_goes_on_with_what_the_last_remembers() -> None:
@@ -224,7 +206,7 @@ def test_every_form_is_checked(form: type[Any], swift: Variant) -> None:
 # Attributes that are no parameters --------------------------------------------------------------
 
 
-class Remembers(Attributes):
+class Remembers(BookAffine):
     """Keeps much that has a `d` of its own, and constants."""
 
     def __init__(self, W: Any, b: Any) -> None:
@@ -297,7 +279,7 @@ class BookNet:
 
     def __init__(self, xp: Variant, dtype: str = "float64") -> None:
         self.params = {"W1": xp.asarray(W, dtype), "b1": xp.asarray(B, dtype)}
-        self.layer = Attributes(self.params["W1"], self.params["b1"])
+        self.layer = BookAffine(self.params["W1"], self.params["b1"])
 
     def loss(self, x: Any, t: Any) -> Any:
         d = self.layer.forward(x) - t

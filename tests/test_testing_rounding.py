@@ -388,3 +388,14 @@ def test_what_agrees_is_not_looked_at_elsewhere() -> None:
     found = check_rounding(lambda p: (both, both), {}, ["x", "y"], EPS, effect=lambda name: 0.0,
                            rounded=nowhere, beside=nowhere, shrunk=nowhere)
     assert [v.verdict for v in found] == ["correct", "correct"]
+
+
+def test_what_computes_in_float32_is_known_to_along_every_direction() -> None:
+    # The second direction has another dout; what was found of the first must still hold.
+    def f(x: Any) -> Any:
+        return np.tanh(x.astype("float32")).astype("float64")
+
+    for seed in range(10):
+        report = check_gradients(f, X, backward=lambda dout, x: dout * (1 - np.tanh(x) ** 2),
+                                 seed=seed, directions=12)
+        assert report, str(report)

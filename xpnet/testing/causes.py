@@ -43,7 +43,7 @@ def guess(site: Site, name: str, found: list[Pair]) -> str | None:
     if _ignores_dout(site, name):
         return "backward ignores dout"
     return (_factor(site, found, near) or _transpose(site, name, found, near)
-            or _single(name, found, wrong) or _mask(found, wrong, near)
+            or _single(name, found, wrong) or _mask(found, wrong)
             or _place(site, name, found, wrong))
 
 
@@ -117,7 +117,7 @@ def _single(name: str, found: list[Pair], wrong: list[Pair]) -> str | None:
     return f"only the element {list(wrong[0].element)} of {name} is off, of {len(found)} looked at"
 
 
-def _mask(found: list[Pair], wrong: list[Pair], near: float) -> str | None:
+def _mask(found: list[Pair], wrong: list[Pair]) -> str | None:
     if len(wrong) == len(found):
         return None
     if all(abs(s.numerical) <= 1e-3 * abs(s.backward) for s in wrong):

@@ -201,7 +201,8 @@ class NetworkSubject(_WithParameters):
                 for attribute, p in layer.params.items():
                     if id(p) in names:
                         found.setdefault(names[id(p)], []).append(stage._replace(attribute=attribute))
-        # What several layers share follows from no single one of them.
+        self.notes += [f"{name} is shared by {len(stages)} layers, whose tangents do not tell of all"
+                       for name, stages in found.items() if len(stages) > 1]
         return {name: stages[0] for name, stages in found.items() if len(stages) == 1}
 
 

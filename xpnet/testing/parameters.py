@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 
 import array_api_compat
 
-from xpnet.functional._array import Array, array_namespace
+from xpnet.functional._array import Array
 from xpnet.testing._host import is_array
+from xpnet.testing.sites import copied
 
 __all__ = ["ParameterAccess", "all_kept", "attributes_kept"]
 
@@ -48,7 +49,7 @@ class ParameterAccess:
         """What a layer that names no parameters holds besides: arrays without a gradient, and layers."""
         self._slots = _slots(layer)
         if not self._slots and run is not None:
-            with attributes_kept(layer, _copied) as before:
+            with attributes_kept(layer, copied) as before:
                 run()
                 for name, value in before.items():
                     if is_array(value) and getattr(layer, name) is value:
@@ -128,7 +129,7 @@ def _keep(thing: Any, stack: contextlib.ExitStack, depth: int) -> None:
         stack.callback(_refill, thing, thing.copy())
         for value in list(thing.values() if isinstance(thing, dict) else thing):
             if is_array(value) and array_api_compat.is_writeable_array(value):
-                stack.callback(_rewrite, value, _copied(value))
+                stack.callback(_rewrite, value, copied(value))
             else:
                 _keep(value, stack, depth - 1)
     elif hasattr(thing, "forward") or hasattr(thing, "loss"):
@@ -153,10 +154,6 @@ def _attributes(layer: Any) -> dict[str, Any]:
     return {name: getattr(layer, name) for name in slots} | dict(getattr(layer, "__dict__", {}))
 
 
-def _copied(x: Array) -> Array:
-    return array_namespace(x).asarray(x, copy=True)
-
-
 def _slots(layer: Any) -> dict[str, _Slot]:
     params = getattr(layer, "params", None)
     if isinstance(params, Mapping):
@@ -177,7 +174,7 @@ def _item(layer: Any, key: Any) -> _Slot:
     def hold(value: Array) -> Undo:
         held = layer.params[key]
         if array_api_compat.is_writeable_array(held):
-            held = _copied(held)
+            held = copied(held)
         assign(value)
 
         def undo() -> None:

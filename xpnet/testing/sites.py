@@ -44,6 +44,7 @@ class Site:
         self.value = copied(subject.value(point))  # it may be a buffer that the next one overwrites
         self._draws = draws
         self._scales: dict[str, float] = {}
+        self.eps = 0.0
         self.turn(dout)
 
     def turn(self, dout: Array | None = None) -> None:
@@ -62,7 +63,8 @@ class Site:
         }
         self._value_size = norm(self.dout * self.value)
         self._noise: dict[str, float] = {}
-        self.eps = max(map(_eps, (self.value, *(self.point[name] for name in found))))
+        # Not less than before: what was found to be coarser than its dtype remains so.
+        self.eps = max(self.eps, *map(_eps, (self.value, *(self.point[name] for name in found))))
         self.gradient_eps = max(map(_eps, found.values()))
 
     def scale(self, name: str) -> float:

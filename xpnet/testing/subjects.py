@@ -40,7 +40,7 @@ def make_subject(
     if backward is not None and not callable(backward):
         raise TypeError(f"backward= is to be a function of dout and the inputs; got {backward!r}")
     alone = backward is None and gradient is None
-    f = subject.loss if is_network else subject.forward if is_layer and alone else subject
+    f = subject.loss if is_network and backward is None else subject.forward if is_layer and alone else subject
     _check(named_inputs(f, inputs))
     inputs = [copied(x) for x in inputs]
     others = [elsewhere(inputs[0]), *map(copied, inputs[1:])]
