@@ -9,7 +9,7 @@ import pytest
 from array_api_compat import array_namespace, device
 from variants import Host, Variant, make, params
 
-from xpnet import Affine, Relu, TwoLayerNet
+from xpnet import Affine, Relu, SoftmaxWithLoss, TwoLayerNet
 from xpnet.testing import GradientReport, check_gradients
 
 RNG = np.random.default_rng(6)
@@ -369,3 +369,43 @@ def test_a_kink(mode: Any) -> None:
     assert net.layers["Affine1"].forward(x)[0, 3] == 0
     report = check_gradients(net, x, T, mode=mode)
     assert verdicts(report) == {"W1": "kink", "b1": "kink", "W2": "correct", "b2": "correct"}
+
+
+class Tied:
+    """Affine(W), Relu, Affine(W): one matrix in two layers."""
+
+    def __init__(self, W: Any, b: Any, share: float = 1.0) -> None:
+        self.layers = {"Affine1": Affine(W, b), "Relu1": Relu(), "Affine2": Affine(W, b + 0)}
+        self.last_layer = SoftmaxWithLoss()
+        self.share = share
+
+    @property
+    def params(self) -> dict[str, Any]:
+        return {"W": self.layers["Affine1"].W}  # type: ignore[attr-defined]
+
+    def bind(self, params: Any) -> Tied:
+        W = params.get("W", self.params["W"])
+        return Tied(W, self.layers["Affine1"].b, self.share)  # type: ignore[attr-defined]
+
+    def loss(self, x: Any, t: Any) -> Any:
+        for layer in self.layers.values():
+            x = layer.forward(x)
+        return self.last_layer.forward(x, t)
+
+    def gradient(self, x: Any, t: Any) -> dict[str, Any]:
+        self.loss(x, t)
+        dout = self.last_layer.backward()
+        for layer in reversed(self.layers.values()):
+            dout = layer.backward(dout)
+        first, _, second = self.layers.values()
+        return {"W": self.share * first.dW + second.dW}  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(("share", "verdict"), [(1.0, "correct"), (0.0, "wrong")])
+def test_what_several_layers_share_follows_from_none_of_them(share: float, verdict: str) -> None:
+    rng = np.random.default_rng(0)
+    net = Tied(rng.standard_normal((5, 5)), rng.standard_normal(5), share)
+    report = check_gradients(net, rng.standard_normal((4, 5)), np.array([0, 1, 2, 4]),
+                             mode="structured")
+    assert report.verdict == verdict, str(report)
+    assert report.notes == ("W was checked element by element: several layers share it",)

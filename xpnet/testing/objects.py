@@ -116,7 +116,7 @@ class LayerSubject(_WithParameters):
         """Give the only dout that it can take, if so."""
         return None if self._takes_dout else super().dout_like(value)
 
-    def stages(self, point: Point) -> dict[str, Stage]:
+    def stages(self, point: Point) -> dict[str, Stage | None]:
         """Give the parameters whose layers have `tangents`."""
         if not (self._access.binds and _has_tangents(self._access.layer)):
             return {}
@@ -179,7 +179,7 @@ class NetworkSubject(_WithParameters):
             inputs = [x[None, ...] for x in self._arguments(point)]
             return network.bind({name: stack}).loss(*inputs)
 
-    def stages(self, point: Point) -> dict[str, Stage]:
+    def stages(self, point: Point) -> dict[str, Stage | None]:
         """Give the parameters whose layers have `tangents`."""
         network = self._access.layer
         if not (self._access.binds and isinstance(getattr(network, "layers", None), Mapping)
@@ -201,9 +201,7 @@ class NetworkSubject(_WithParameters):
                 for attribute, p in layer.params.items():
                     if id(p) in names:
                         found.setdefault(names[id(p)], []).append(stage._replace(attribute=attribute))
-        self.notes += [f"{name} is shared by {len(stages)} layers, whose tangents do not tell of all"
-                       for name, stages in found.items() if len(stages) > 1]
-        return {name: stages[0] for name, stages in found.items() if len(stages) == 1}
+        return {name: stages[0] if len(stages) == 1 else None for name, stages in found.items()}
 
 
 def _itself(y: Array) -> Array:

@@ -47,7 +47,7 @@ def check_structure(site: Site, names: list[str]) -> tuple[list[VariableReport],
     for name in names:
         stage = stages.get(name)
         if stage is None:
-            reason = "its layer has no tangents"
+            reason = "several layers share it" if name in stages else "its layer has no tangents"
         elif not same(stage.rest(stage.output), site.value, ROUNDINGS):
             reason = "the layers in a row give another loss than the network"
         else:

@@ -128,6 +128,9 @@ class Subject(ABC):
         """Give the only dout that it can take, ones, if it does not take any."""
         return array_namespace(value).ones_like(value)
 
-    def stages(self, point: Point) -> dict[str, Stage]:
-        """Give the parameters that belong to layers with `tangents`, each with its stage."""
+    def stages(self, point: Point) -> dict[str, Stage | None]:
+        """Give the parameters that belong to layers with `tangents`, each with its stage.
+
+        None for one that several layers share: it follows from no single one of them.
+        """
         return {}
