@@ -41,6 +41,26 @@ def whole_number(least: int) -> Callable[[str], int]:
     return convert
 
 
+def whole_numbers(least: int) -> Callable[[str], list[int]]:
+    """Make the type of an option that is a list of whole numbers from `least`, as 512,256."""
+
+    def convert(text: str) -> list[int]:
+        return [whole_number(least)(part.strip()) for part in text.split(",")]
+
+    return convert
+
+
+def share(text: str) -> float:
+    """Convert an option that is a number from 0 to below 1."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value < 1:
+        raise argparse.ArgumentTypeError(f"a number from 0 to below 1 is wanted; got {text}")
+    return value
+
+
 def positive(text: str) -> float:
     """Convert an option that is a number above 0."""
     try:
@@ -91,10 +111,20 @@ def check_installed(*modules: str) -> None:
             )
 
 
+class Terminated(KeyboardInterrupt):
+    """The program was asked to end (SIGTERM): what Ctrl-C saves is saved."""
+
+
+def terminate(number: int, frame: object) -> NoReturn:
+    """Turn the signal into an exception."""
+    raise Terminated
+
+
 def run(main: Callable[[], int]) -> NoReturn:
     """Run a script: errors of its user in one line with status 2, Ctrl-C with status 130."""
     if heeds_interrupts:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, terminate)
     warnings.simplefilter("ignore", RuntimeWarning)  # NumPy's, of what an error will say
     program = sys.argv[0].replace("\\", "/").rpartition("/")[2]
     try:
@@ -103,13 +133,18 @@ def run(main: Callable[[], int]) -> NoReturn:
     except BrokenPipeError:  # who read the output has gone; as if the signal had ended it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status = 128 + 13
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
         print(f"{program}: interrupted", file=sys.stderr)
-        status = 130
+        status = status_of(error)
     except (ValueError, OSError, ImportError, MemoryError, RuntimeError) as error:
         print(f"{program}: {describe(error)}", file=sys.stderr)
         status = 2
     raise SystemExit(status)
+
+
+def status_of(error: KeyboardInterrupt) -> int:
+    """Give the exit status of a program that a signal ended."""
+    return 128 + (signal.SIGTERM if isinstance(error, Terminated) else signal.SIGINT)
 
 
 def describe(error: BaseException) -> str:

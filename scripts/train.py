@@ -1,14 +1,17 @@
 #!/usr/bin/env python3
-"""Train the two-layer network on images, and leave weights, history and pictures in a folder."""
+"""Train a network on images, and leave weights, checkpoints, history and pictures in a folder."""
 
 from __future__ import annotations
 
+import argparse
 import itertools
-import math
+import json
+import sys
 import tempfile
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from _command import (
     Parser,
@@ -18,82 +21,122 @@ from _command import (
     folder,
     positive,
     run,
+    share,
+    status_of,
     whole_number,
+    whole_numbers,
 )
 
-from xpnet import (
-    SGD,
-    Backend,
-    History,
-    Network,
-    NonFiniteLossError,
-    TwoLayerNet,
-    fit,
-    load_mnist,
-    save_weights,
-)
+import xpnet
+from xpnet import Backend, Checkpoints, EarlyStopping, History, Network, NonFiniteLossError
 from xpnet.datasets import class_names
 from xpnet.functional import softmax
 from xpnet.training import draw_curves, draw_predictions
 
-RESULTS = ("weights.safetensors", "history.csv", "curves.png", "predictions.png")
+RESULTS = ("weights.safetensors", "history.csv", "curves.png", "predictions.png", "checkpoints")
+OPTIMIZERS = {"sgd": "SGD", "momentum": "Momentum", "nesterov": "Nesterov", "adagrad": "AdaGrad",
+              "rmsprop": "RMSprop", "adam": "Adam", "adamw": "AdamW"}
 
 
-def main() -> int:
-    """Train, and say how well it went."""
+def options() -> argparse.Namespace:
+    """Read the command line; what a run that is resumed was begun with counts where it is silent."""
     parser = Parser(description=__doc__)
     add_backend_options(parser, dtype="float32")
     parser.add_argument("--dataset", default="mnist-5k",
                         help="mnist-5k (ships with xpnet), mnist or fashion-mnist")
     parser.add_argument("--data-dir", metavar="DIR", help="take the data set's files from here")
-    parser.add_argument("--hidden", type=whole_number(1), default=100, metavar="N",
-                        help="neurons of the hidden layer (default: %(default)s)")
+    parser.add_argument("--network", choices=("mlp", "simple-conv", "deep-conv"), default="mlp",
+                        help="Affine layers, or the book's convolutional ones (default: mlp)")
+    parser.add_argument("--hidden", type=whole_numbers(1), default=[100], metavar="N[,N…]",
+                        help="neurons of the hidden layers; of a convolutional one's, one (default: 100)")
+    parser.add_argument("--batch-norm", action="store_true", help="normalise batches (mlp)")
+    parser.add_argument("--dropout", type=share, default=0.0, metavar="RATIO",
+                        help="share of neurons to drop (mlp)")
+    parser.add_argument("--optimizer", choices=OPTIMIZERS, default="sgd", help="default: sgd")
+    parser.add_argument("--lr", type=positive, default=0.5,
+                        help="learning rate (default: %(default)s)")
     parser.add_argument("--epochs", type=whole_number(1), default=20, metavar="N",
                         help="times to go through the data (default: %(default)s)")
     parser.add_argument("--batch-size", type=whole_number(1), default=100, metavar="N",
                         help="images of a step (default: %(default)s)")
-    parser.add_argument("--lr", type=positive, default=0.5,
-                        help="learning rate (default: %(default)s)")
+    parser.add_argument("--patience", type=whole_number(1), metavar="N",
+                        help="stop after so many epochs in which the test accuracy did not rise")
     parser.add_argument("--out", metavar="DIR", type=folder,
                         help="the run's folder (default: a new one in runs/)")
+    parser.add_argument("--resume", metavar="DIR", type=folder,
+                        help="go on with the run in this folder, from its last checkpoint")
     parser.add_argument("--no-plot", action="store_true", help="draw no pictures")
     parser.add_argument("--quiet", action="store_true", help="print the last line only")
-    options = parser.parse_args()
+    chosen = parser.parse_args()
+    if chosen.resume is not None:
+        if chosen.out is not None:
+            parser.error("--resume goes on in its own folder: leave out --out")
+        parser.set_defaults(**json.loads((chosen.resume / "options.json").read_text()))
+        chosen = parser.parse_args()
+    if chosen.network != "mlp" and (chosen.batch_norm or chosen.dropout or len(chosen.hidden) > 1):
+        parser.error("--batch-norm, --dropout and several --hidden go with --network mlp")
+    return chosen
 
-    backend = find_backend(options)
-    train, test = load_mnist(flatten=False, dataset=options.dataset, data_dir=options.data_dir,
-                             backend=backend)
-    pixels = math.prod(train[0].shape[1:])
-    network = TwoLayerNet(pixels, options.hidden, len(class_names(options.dataset)),
-                          weight_init_std="he", seed=options.seed, backend=backend,
-                          dtype=options.dtype)
-    check_installed("safetensors", *["tqdm"] * (not options.quiet),
-                    *["matplotlib"] * (not options.no_plot))
-    out, created = prepare(options.out, options.dataset)
+
+def make_network(chosen: argparse.Namespace, shape: tuple[int, ...], backend: Backend) -> Network:
+    """Make the network for images of a shape."""
+    classes = len(class_names(chosen.dataset))
+    where: dict[str, Any] = {"seed": chosen.seed, "backend": backend, "dtype": chosen.dtype}
+    if chosen.network == "simple-conv":
+        return xpnet.SimpleConvNet(shape, hidden_size=chosen.hidden[0], output_size=classes,
+                                   weight_init_std="he", **where)
+    if chosen.network == "deep-conv":
+        return xpnet.DeepConvNet(shape, hidden_size=chosen.hidden[0], output_size=classes, **where)
+    channels, height, width = shape
+    return xpnet.MultiLayerNet(channels * height * width, chosen.hidden, classes,
+                               use_batchnorm=chosen.batch_norm, use_dropout=chosen.dropout > 0,
+                               dropout_ration=chosen.dropout, **where)
+
+
+def main() -> int:
+    """Train, and say how well it went."""
+    chosen = options()
+    backend = find_backend(chosen)
+    train, test = xpnet.load_mnist(flatten=False, dataset=chosen.dataset, data_dir=chosen.data_dir,
+                                   backend=backend)
+    network = make_network(chosen, tuple(train[0].shape[1:]), backend)
+    check_installed("safetensors", *["tqdm"] * (not chosen.quiet),
+                    *["matplotlib"] * (not chosen.no_plot))
+    out, created = (chosen.resume, []) if chosen.resume else prepare(chosen.out, chosen.dataset)
     history = History()
     start = time.perf_counter()
     status = 0
+    about = {"dataset": chosen.dataset}
+    checkpoints = Checkpoints(out / "checkpoints")
     try:
-        fit(network, *train, optimizer=SGD(options.lr), epochs=options.epochs,
-            batch_size=options.batch_size, seed=options.seed, validation=test,
-            progress=not options.quiet, history=history)
-    except KeyboardInterrupt:
-        status = 130
+        if not chosen.resume:
+            write_options(out, chosen)
+        optimizer = getattr(xpnet, OPTIMIZERS[chosen.optimizer])(chosen.lr)
+        xpnet.fit(network, *train, optimizer=optimizer, epochs=chosen.epochs,
+                  batch_size=chosen.batch_size, seed=chosen.seed, validation=test,
+                  early_stopping=EarlyStopping(chosen.patience, "accuracy") if chosen.patience else None,
+                  checkpoints=checkpoints, resume=chosen.resume is not None,
+                  progress=not chosen.quiet, history=history)
+    except KeyboardInterrupt as interrupt:
+        status = status_of(interrupt)
     except BaseException as error:
         if isinstance(error, NonFiniteLossError) and history.epochs:
-            save(out, network, history, {"dataset": options.dataset})
+            save(out, network, history, about)
             raise NonFiniteLossError(f"{error}; what was learnt before is in {out}") from None
-        for path in created:
+        if not history.epochs:
             with suppress(OSError):
-                path.rmdir()
+                forget(out, created)
         raise
+    finally:
+        for broken in checkpoints.broken:
+            print(f"passed over: {broken}", file=sys.stderr)
     seconds = time.perf_counter() - start
-    accuracy = float(network.accuracy(*test))
-    save(out, network, history, {"dataset": options.dataset, "accuracy": accuracy})
+    accuracy = xpnet.evaluate(network, *test)["accuracy"]
+    save(out, network, history, {**about, "accuracy": accuracy})
     stopped = f"interrupted after {len(history.epochs)} epochs, " if status else ""
     print(f"{stopped}test accuracy {accuracy:.4f}, {seconds:.1f} s, {out}", flush=True)
-    if not options.no_plot:
-        draw(out, network, history, backend, options.dataset, test)
+    if not chosen.no_plot:
+        draw(out, network, history, backend, chosen.dataset, test)
     return status
 
 
@@ -110,7 +153,7 @@ def prepare(out: Path | None, dataset: str) -> tuple[Path, list[Path]]:
             out = first.with_name(f"{first.name}-{number}")  # another began in the same second
     for name in RESULTS:
         if (out / name).exists():
-            raise ValueError(f"{out} already holds a run ({name}): name another --out")
+            raise ValueError(f"{out} already holds a run ({name}): name another --out, or --resume {out}")
     created = [path for path in (out, *out.parents) if not path.exists()]
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=out):
@@ -118,9 +161,24 @@ def prepare(out: Path | None, dataset: str) -> tuple[Path, list[Path]]:
     return out, created
 
 
+def write_options(out: Path, chosen: argparse.Namespace) -> None:
+    """Write what --resume is to go on with."""
+    kept = {name: value for name, value in vars(chosen).items()
+            if name not in ("out", "resume", "quiet", "no_plot")}
+    (out / "options.json").write_text(json.dumps(kept, indent=1) + "\n")
+
+
+def forget(out: Path, created: list[Path]) -> None:
+    """Remove what a run that came to nothing had begun with."""
+    if created:
+        (out / "options.json").unlink(missing_ok=True)
+        for path in (out / "checkpoints", *created):
+            path.rmdir()
+
+
 def save(out: Path, network: Network, history: History, description: dict[str, object]) -> None:
     """Write the weights and the history."""
-    save_weights(out / "weights.safetensors", network, description)
+    xpnet.save_weights(out / "weights.safetensors", network, description)
     history.write_csv(out / "history.csv")
 
 

@@ -1,4 +1,4 @@
-"""What the guide shows is what comes."""
+"""What the guides show is what comes."""
 
 from __future__ import annotations
 
@@ -7,12 +7,10 @@ from pathlib import Path
 
 from shell import ROOT, Shell
 
-GUIDE = (ROOT / "docs" / "gradient_checks.md").read_text()
-
-
-def blocks(language: str) -> list[str]:
-    """Give the guide's blocks of code in a language, "" for what is printed."""
-    found = re.findall(r"^```(\w*)\n(.*?)^```$", GUIDE, re.MULTILINE | re.DOTALL)
+def blocks(language: str, guide: str = "gradient_checks.md") -> list[str]:
+    """Give a guide's blocks of code in a language, "" for what is printed."""
+    text = (ROOT / "docs" / guide).read_text()
+    found = re.findall(r"^```(\w*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
     return [text for name, text in found if name == language]
 
 
@@ -46,3 +44,24 @@ assert report
     assert len(passed) == 13
     assert [line.split() for line in done.stdout.splitlines() if line.startswith("passed")] == [
         line.split() for line in passed]
+
+
+def test_the_guide_to_training(shell: Shell) -> None:
+    program = Path(shell.folder / "guide.py")
+    text = "\n".join(blocks("python", "training.md"))
+    # The same program, but for a file that is smaller, on whatever there is, and fewer epochs.
+    for said, done in (("10_000_000", "1000"), ("network_on_a_gpu", "network"),
+                       ("epochs=20", "epochs=2")):
+        assert said in text
+        text = text.replace(said, done)
+    text = text.replace("x = np.memmap", """
+np.zeros((1000, 784), np.float32).tofile("images.f32")
+labels, t = t, t[:1000]
+x_of_digits, x = x, np.memmap""").replace("seeds = [0", "x, t = x_of_digits, labels\nseeds = [0")
+    program.write_text(text + "\nprint(mean.shape, spread.max(), type(best).__name__)\n")
+    done = shell.python(program)
+    assert done.returncode == 0, done.stderr
+    first, last = done.stdout.splitlines()
+    assert all(0.5 < float(accuracy) < 1 for accuracy in first.split())
+    assert re.fullmatch(r"\(1000, 10\) 0\.\d+ TwoLayerNet", last)
+    assert (shell.folder / "runs" / "first" / "history.csv").exists()

@@ -1,59 +1,80 @@
 from __future__ import annotations
 
+import itertools
 import math
 from typing import Any
 
 import numpy as np
 import pytest
+from variants import Variant
 
-from xpnet.initializers import affine_parameters, weight_std
+from xpnet.initializers import Initializer, weight_std
 
 
 def test_standard_deviations() -> None:
     assert weight_std(0.01, 784) == 0.01
     assert weight_std("he", 50) == weight_std("relu", 50) == 0.2
     assert weight_std("xavier", 25) == weight_std("sigmoid", 25) == 0.2
+    assert weight_std("glorot", 20, 30) == 0.2
     for wrong in ("heh", -1, math.nan, math.inf):
         with pytest.raises(ValueError, match="weight_init_std wants a number from 0"):
             weight_std(wrong, 10)
+    with pytest.raises(ValueError, match="got 'glorot'"):
+        weight_std("glorot", 10)
 
 
-def test_parameters_of_a_chain() -> None:
-    params = affine_parameters([400, 300, 10], "he", seed=0)
-    assert {k: v.shape for k, v in params.items()} == {
-        "W1": (400, 300), "b1": (300,), "W2": (300, 10), "b2": (10,)}
-    # The standard error of a standard deviation from n values is std / sqrt(2n).
-    for name, fan_in in (("W1", 400), ("W2", 300)):
-        std = math.sqrt(2 / fan_in)
-        assert abs(params[name].std() - std) < 4 * std / math.sqrt(2 * params[name].size)
-        assert abs(params[name].mean()) < 4 * std / math.sqrt(params[name].size)
-    assert not params["b1"].any()
+@pytest.mark.parametrize("std", ["he", "glorot", 0.3])
+def test_what_is_drawn(std: Any) -> None:
+    draw = Initializer(std, seed=0)
+    W, b = draw.affine(400, 300)
+    F, c = draw.convolution(60, 20, 5, 4)
+    gamma, beta = draw.normalization(7)
+    assert (W.shape, b.shape, F.shape, c.shape) == ((400, 300), (300,), (60, 20, 5, 4), (60,))
+    fans = {"W": (W, 400, 300), "F": (F, 20 * 20, 60 * 20)}
+    for values, fan_in, fan_out in fans.values():
+        expected = {"he": math.sqrt(2 / fan_in), "glorot": math.sqrt(2 / (fan_in + fan_out))}
+        # The standard error of a standard deviation from n values is std / sqrt(2n).
+        wanted = expected.get(std, 0.3)
+        assert abs(values.std() - wanted) < 4 * wanted / math.sqrt(2 * values.size)
+        assert abs(values.mean()) < 4 * wanted / math.sqrt(values.size)
+    assert not b.any()
+    assert not c.any()
+    np.testing.assert_array_equal(gamma, np.ones(7))
+    np.testing.assert_array_equal(beta, np.zeros(7))
 
 
-def test_one_seed_one_draw() -> None:
-    a, b, c = (affine_parameters([4, 3], 0.01, seed) for seed in (1, 1, 2))
-    np.testing.assert_array_equal(a["W1"], b["W1"])
-    assert (a["W1"] != c["W1"]).all()
-    assert (affine_parameters([4, 3], 0.01, None)["W1"] != a["W1"]).all()
+def test_one_seed_one_draw_on_every_library(eager: Variant) -> None:
+    for dtype in ("float32", "float64"):
+        found = Initializer(seed=1, backend=eager.backend, dtype=dtype).affine(4, 3)
+        eager.check_all(found, Initializer(seed=1).affine(4, 3), dtype=dtype, rtol=0)
+    default = Initializer(seed=1, backend=eager.backend).affine(4, 3)[0]
+    assert default.dtype == eager.backend.default_dtype
+    drawn = [Initializer(seed=seed).affine(4, 3)[0] for seed in (1, 2, None)]
+    assert all((a != b).all() for a, b in itertools.pairwise(drawn))
 
 
 def test_a_stack_is_its_seeds() -> None:
-    stack = affine_parameters([4, 3, 2], 0.01, [5, 7])
-    np.testing.assert_array_equal(
-        stack["W1"], affine_parameters([4, 3, 2], 0.01, np.array([5, 7]))["W1"])
-    for k, seed in enumerate((5, 7)):
-        for name, p in affine_parameters([4, 3, 2], 0.01, seed).items():
-            np.testing.assert_array_equal(stack[name][k], p)
+    def drawn(seed: Any) -> list[Any]:
+        draw = Initializer(seed=seed)
+        return [*draw.affine(4, 3), *draw.convolution(2, 3, 2, 2), *draw.normalization(3)]
+
+    for seeds in ([5, 7], (5, 7), np.array([5, 7]), range(5, 9, 2)):
+        for k, seed in enumerate((5, 7)):
+            for stacked, single in zip(drawn(seeds), drawn(seed), strict=True):
+                np.testing.assert_array_equal(stacked[k], single)
 
 
 def test_nonsense() -> None:
-    wrong: list[Any] = [[0, 3], [4, -1], [4, 2.5], [True, 3]]
-    for sizes in wrong:
+    draw: Any = Initializer(0.01, seed=0)
+    for sizes in ((0, 3), (4, -1), (4, 2.5), (True, 3)):
         with pytest.raises(ValueError, match="whole numbers above 0; got"):
-            affine_parameters(sizes, 0.01, 0)
-    with pytest.raises(ValueError, match="a seed is a whole number from 0; got -1"):
-        affine_parameters([4, 3], 0.01, -1)
-    with pytest.raises(ValueError, match="a seed is a whole number from 0; got '12'"):
-        affine_parameters([4, 3], 0.01, "12")  # type: ignore[arg-type]
+            draw.affine(*sizes)
+    with pytest.raises(ValueError, match="whole numbers above 0; got 0"):
+        draw.convolution(2, 3, 0, 2)
+    with pytest.raises(ValueError, match="whole numbers above 0; got 0"):
+        draw.normalization(0)
+    for seed in (-1, "12", True, 1.5):
+        with pytest.raises(ValueError, match="a seed is a whole number from 0; got"):
+            Initializer(0.01, seed=seed)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="at least one seed"):
-        affine_parameters([4, 3], 0.01, [])
+        Initializer(0.01, seed=[])

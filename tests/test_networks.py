@@ -7,7 +7,7 @@ import pytest
 from autograd import gradients
 from variants import Variant, installed
 
-from xpnet import SGD, Affine, Network, Relu, SoftmaxWithLoss, TwoLayerNet
+from xpnet import SGD, Network, Relu, SoftmaxWithLoss, TwoLayerNet
 
 NAMES = ["W1", "b1", "W2", "b2"]
 
@@ -204,15 +204,6 @@ def test_a_stack_takes_images_and_integer_rows_with_its_axis(xp: Variant) -> Non
     xp.check(loss, host, rtol=1e-12)
     with pytest.raises(ValueError, match=r"want a stack axis too, t\[None, \.\.\.\]"):
         xp.run(lambda x, t: net.bind({}).loss(x, t), x, rows)
-
-
-def test_names_that_collide() -> None:
-    class Affine2(Affine):
-        pass
-
-    W, b = np.ones((2, 2)), np.zeros(2)
-    with pytest.raises(ValueError, match=r'Affine21 and Affine1 would both have the .* "W1"'):
-        Network({"Affine1": Affine(W, b), "Affine21": Affine2(W, b)}, SoftmaxWithLoss())
 
 
 def test_a_network_without_parameters(eager: Variant) -> None:

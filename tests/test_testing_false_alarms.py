@@ -15,14 +15,31 @@ import numpy as np
 import pytest
 from variants import Variant, make, params
 
-from xpnet import Affine, Relu, SoftmaxWithLoss, TwoLayerNet
+from xpnet import Affine, MeanSquaredError, Relu, SigmoidWithLoss, SoftmaxWithLoss, TwoLayerNet
 from xpnet import functional as fn
+from xpnet.layers import (
+    BatchNormalization,
+    Dropout,
+    Gelu,
+    LayerNormalization,
+    LeakyRelu,
+    Sigmoid,
+    Silu,
+    Tanh,
+)
 from xpnet.testing import check_gradients
 
 N, D, M = 4, 6, 5
 SCALES = (1e-6, 1e-3, 1.0, 1e3, 1e6)
 Given = tuple[tuple[Any, ...], dict[str, Any]]
 Draw = Callable[[Any], Any]
+
+
+class Inference(BatchNormalization):
+    """Batch normalisation by running averages."""
+
+    def forward(self, x: Any, train_flg: bool = False) -> Any:
+        return super().forward(x, train_flg)
 
 
 @pytest.fixture(params=params("numpy", "strict", "torch", "jax", "cupy"))
@@ -56,26 +73,85 @@ def subjects(xp: Variant, dtype: str, seed: int) -> dict[str, Given]:
     y = draw(scale * rng.dirichlet(np.ones(D), N) + 1e-9)
     network = TwoLayerNet(D, 8, M, "he", seed=seed, backend=xp.backend, dtype=dtype)
 
+    answers = xp.asarray(rng.integers(0, 2, (N, D)))
+    targets = draw(scale * rng.standard_normal((N, D)))
+    class_weights, sample_weight = draw(rng.uniform(0.1, 9, D)), draw(rng.uniform(0, 2, N))
+    weights = {"label_smoothing": 0.1, "class_weights": class_weights,
+               "sample_weight": sample_weight}
+
+    def weighted(x: Any, t: Any) -> Any:
+        return fn.softmax_cross_entropy(x, t, **weights)
+
+    def weighted_backward(dout: Any, x: Any, t: Any) -> Any:
+        return fn.softmax_cross_entropy_backward(dout, x, t, **weights)
+
+    def squared_error_backward(dout: Any, x: Any, t: Any) -> Any:
+        return fn.mean_squared_error_backward(dout, x, t), None
+
+    gamma, beta = draw(rng.standard_normal(D)), draw(rng.standard_normal(D))
+    images = draw(scale * rng.standard_normal((N, D, 2, 2)))
+    mask = draw(rng.integers(0, 2, (N, D)))
+
+    def batch_normalized(x: Any, gamma: Any, beta: Any) -> Any:
+        return fn.batch_normalization(x, gamma, beta)[0]
+
+    def masked(x: Any) -> Any:
+        return fn.dropout(x, mask)
+
+    def masked_backward(dout: Any, x: Any) -> Any:
+        return fn.dropout_backward(dout, x, mask)
+
     def of_rows(x: Any) -> Any:
         return fn.softmax_cross_entropy(x, rows)
 
     def of_rows_backward(dout: Any, x: Any) -> Any:
         return fn.softmax_cross_entropy_backward(dout, x, rows)
 
-    return {
+    found: dict[str, Given] = {
         "affine": ((fn.affine, x, W, b), {"backward": fn.affine_backward}),
         "relu": ((fn.relu, x), {"backward": fn.relu_backward}),
+        "sigmoid": ((fn.sigmoid, x), {"backward": fn.sigmoid_backward}),
+        "tanh": ((fn.tanh, x), {"backward": fn.tanh_backward}),
+        "leaky_relu": ((fn.leaky_relu, x), {"backward": fn.leaky_relu_backward}),
+        "gelu": ((fn.gelu, x), {"backward": fn.gelu_backward}),
+        "silu": ((fn.silu, x), {"backward": fn.silu_backward}),
+        "dropout": ((masked, x), {"backward": masked_backward}),
+        "batch_normalization": ((batch_normalized, x, gamma, beta),
+                                {"backward": fn.batch_normalization_backward}),
+        "layer_normalization": ((fn.layer_normalization, x, gamma, beta),
+                                {"backward": fn.layer_normalization_backward}),
         "softmax": ((fn.softmax, x), {"backward": fn.softmax_backward}),
         "cross_entropy_error": ((fn.cross_entropy_error, y, t),
                                 {"backward": fn.cross_entropy_error_backward}),
         "softmax_cross_entropy": ((fn.softmax_cross_entropy, x, t),
                                   {"backward": fn.softmax_cross_entropy_backward}),
         "softmax_cross_entropy, rows": ((of_rows, x), {"backward": of_rows_backward}),
+        "softmax_cross_entropy, weighted": ((weighted, x, t), {"backward": weighted_backward}),
+        "sigmoid_cross_entropy": ((fn.sigmoid_cross_entropy, x, answers),
+                                  {"backward": fn.sigmoid_cross_entropy_backward}),
+        "mean_squared_error": ((fn.mean_squared_error, x, targets),
+                               {"backward": squared_error_backward}),
         "Affine": ((Affine(W, b), x), {}),
         "Relu": ((Relu(), x), {}),
+        "Sigmoid": ((Sigmoid(), x), {}),
+        "Tanh": ((Tanh(), x), {}),
+        "LeakyRelu": ((LeakyRelu(0.2), x), {}),
+        "Gelu": ((Gelu(), x), {}),
+        "Silu": ((Silu(), x), {}),
+        "Dropout": ((Dropout(seed=seed).bind({}), x), {}),
+        "BatchNormalization": ((BatchNormalization(gamma, beta), x), {}),
+        "BatchNormalization, inference": ((Inference(gamma, beta), x), {}),
+        "LayerNormalization": ((LayerNormalization(gamma, beta), x), {}),
         "SoftmaxWithLoss": ((SoftmaxWithLoss(), x, t), {}),
+        "SoftmaxWithLoss, weighted": (
+            (SoftmaxWithLoss(0.1, class_weights), x, t, sample_weight), {}),
+        "SigmoidWithLoss": ((SigmoidWithLoss(), x, answers, sample_weight), {}),
+        "MeanSquaredError": ((MeanSquaredError(), x, targets, sample_weight), {}),
         "TwoLayerNet": ((network, x, scores_t), {}),
     }
+    if xp.backend.name != "jax":  # where other shapes are compiled for seconds
+        found["BatchNormalization, images"] = (BatchNormalization(gamma, beta), images), {}
+    return found
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

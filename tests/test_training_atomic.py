@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
 import pytest
-from folders import content
+from folders import content, open_files
 
-from xpnet.training.atomic import atomic_path
+from xpnet.training.atomic import atomic_path, flush_folder
 
 
 @pytest.mark.parametrize("before", [None, b"the old, and longer than the new"])
@@ -14,7 +15,8 @@ def test_atomic_path_replaces_whole(tmp_path: Path, before: bytes | None) -> Non
     path = tmp_path / "some.file"
     if before is not None:
         path.write_bytes(before)
-    with atomic_path(path) as temporary:
+    opened = open_files()
+    with atomic_path(str(path)) as temporary:
         assert temporary.parent == tmp_path  # else renaming is copying
         assert temporary.suffix == ".file"  # that a format is chosen by
         temporary.write_bytes(b"new, ")
@@ -22,6 +24,7 @@ def test_atomic_path_replaces_whole(tmp_path: Path, before: bytes | None) -> Non
         with temporary.open("ab") as file:
             file.write(b"whole")
     assert content(tmp_path) == {"some.file": b"new, whole"}
+    assert open_files() == opened
 
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, SystemExit])
@@ -74,7 +77,86 @@ def test_atomic_path_flushes_before_it_renames(
     monkeypatch.setattr(Path, "replace", recorded_replace)
     with atomic_path(tmp_path / "some.file") as temporary:
         temporary.write_bytes(b"new")
-    assert done == [(tmp_path / "some.file").stat().st_ino, "renamed"]
+    assert done == [(tmp_path / "some.file").stat().st_ino, "renamed", tmp_path.stat().st_ino]
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.EBADF, errno.ENOTSUP])
+def test_a_folder_that_cannot_be_flushed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def fsync(file: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    before = open_files()
+    monkeypatch.setattr(os, "fsync", fsync)
+    flush_folder(tmp_path)
+    assert open_files() == before
+
+
+def test_a_folder_that_cannot_be_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def open_nothing(path: Path, flags: int) -> int:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(os, "open", open_nothing)
+    flush_folder(tmp_path)
+
+
+def test_a_disk_that_fails_as_a_folder_is_flushed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fsync, inode = os.fsync, tmp_path.stat().st_ino
+
+    def failing_fsync(file: int) -> None:
+        if os.fstat(file).st_ino == inode:
+            raise OSError(errno.EIO, "Input/output error")
+        fsync(file)
+
+    monkeypatch.setattr(os, "fsync", failing_fsync)
+    with (pytest.raises(OSError, match="Input/output error") as caught,
+          atomic_path(tmp_path / "some.file") as temporary):
+        temporary.write_bytes(b"new")
+    assert caught.value.filename == str(tmp_path / "some.file")
+    assert content(tmp_path) == {"some.file": b"new"}
+
+
+@pytest.mark.parametrize("failing", ["fsync", "replace", "chmod"])
+def test_atomic_path_names_the_file_on_a_full_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str
+) -> None:
+    (tmp_path / "some.file").write_bytes(b"old")
+
+    def fail(file: object, *_: object, **__: object) -> None:
+        names = [] if isinstance(file, int) else [file]
+        raise OSError(errno.ENOSPC, "No space left", *names)
+
+    monkeypatch.setattr(os, failing, fail)
+    with (pytest.raises(OSError, match="No space left") as caught,
+          atomic_path(tmp_path / "some.file") as temporary):
+        temporary.write_bytes(b"new")
+    assert caught.value.filename == str(tmp_path / "some.file")
+    assert content(tmp_path) == {"some.file": b"old"}
+
+
+def test_atomic_path_in_a_folder_without_permission(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def mkstemp(**_: object) -> tuple[int, str]:
+        raise PermissionError(errno.EACCES, "Permission denied", f"{tmp_path}/.some-x.file")
+
+    monkeypatch.setattr("tempfile.mkstemp", mkstemp)
+    with (pytest.raises(PermissionError) as caught, atomic_path(tmp_path / "some.file")):
+        raise AssertionError
+    assert caught.value.filename == str(tmp_path / "some.file")
+
+
+@pytest.mark.parametrize("error", [
+    FileNotFoundError(errno.ENOENT, "No such file", "other.file"), OSError("in words"),
+])
+def test_atomic_path_passes_on_what_is_not_about_its_file(tmp_path: Path, error: OSError) -> None:
+    with pytest.raises(OSError) as caught, atomic_path(tmp_path / "some.file"):
+        raise error
+    assert caught.value is error
+    assert content(tmp_path) == {}
 
 
 @pytest.mark.skipif(os.name != "posix", reason="only POSIX has a umask")

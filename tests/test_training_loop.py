@@ -1,28 +1,37 @@
 from __future__ import annotations
 
-import signal
 from typing import Any
 
 import numpy as np
 import pytest
+from small_training import (
+    assert_equal,
+    network,
+    on_numpy,
+    problem,
+    train,
+    values,
+    without_times,
+)
 from test_functional_labels import INTEGERS
 from variants import Variant, make, params
 
-from xpnet import SGD, History, NonFiniteLossError, TwoLayerNet, fit, get_backend
+from xpnet import (
+    SGD,
+    Affine,
+    EarlyStopping,
+    History,
+    MeanSquaredError,
+    Network,
+    NonFiniteLossError,
+    SigmoidWithLoss,
+    TwoLayerNet,
+    fit,
+    get_backend,
+)
 from xpnet.functional._array import array_namespace
-from xpnet.training.batches import epoch_batches
-
-
-def problem(xp: Variant, rows: int = 60) -> tuple[Any, Any]:
-    """Give points on a plane, of three classes that lines divide."""
-    rng = np.random.default_rng(0)
-    x = rng.standard_normal((rows, 2))
-    t = np.digitize(x[:, 0] - x[:, 1], [-0.7, 0.7])
-    return xp.asarray(x), xp.asarray(t.astype("uint8"))
-
-
-def network(xp: Variant, seed: Any = 0) -> TwoLayerNet:
-    return TwoLayerNet(2, 16, 3, "he", seed=seed, backend=xp.backend, dtype="float64")
+from xpnet.initializers import Initializer
+from xpnet.training.batches import epoch_batches, split_rows
 
 
 def test_it_learns_and_reports(eager: Variant) -> None:
@@ -32,10 +41,11 @@ def test_it_learns_and_reports(eager: Variant) -> None:
                   progress=False)
     assert [e.epoch for e in history.epochs] == list(range(1, 41))
     assert history.epochs[-1].loss < 0.3 * history.epochs[0].loss
-    last = history.epochs[-1].accuracy
-    assert last is not None
-    assert last >= 0.9
-    assert last == float(net.accuracy(x, t))
+    last = history.epochs[-1].validation
+    assert list(last) == ["loss", "accuracy"]
+    assert last["accuracy"] >= 0.9
+    assert last["accuracy"] == float(net.accuracy(x, t))
+    assert last["loss"] == pytest.approx(float(net.loss(x, t, train_flg=False)), rel=1e-12)
     assert all(e.samples_per_second > 0 for e in history.epochs)
     assert all(a.seconds < b.seconds
                for a, b in zip(history.epochs, history.epochs[1:], strict=False))
@@ -62,18 +72,6 @@ def test_it_is_the_books_loop(eager: Variant) -> None:
                     atol=1e-15)
 
 
-def test_batches_hold_each_row_once_and_differ_by_epoch() -> None:
-    first, again, second, other = (
-        epoch_batches(103, 10, seed, epoch) for seed, epoch in ((0, 1), (0, 1), (0, 2), (1, 1)))
-    assert first.shape == (10, 10)
-    assert len(np.unique(first)) == 100
-    assert first.min() >= 0
-    assert first.max() < 103
-    np.testing.assert_array_equal(first, again)
-    assert (first != second).any()
-    assert (first != other).any()
-
-
 def test_the_callers_arrays_are_left_alone(eager: Variant) -> None:
     x, t = problem(eager)
     before = [eager.backend.to_numpy(a).copy() for a in (x, t)]
@@ -82,34 +80,6 @@ def test_the_callers_arrays_are_left_alone(eager: Variant) -> None:
     W_before = eager.backend.to_numpy(W).copy()
     fit(net, x, t, optimizer=SGD(0.5), epochs=1, batch_size=20, progress=False)
     eager.check_all((x, t, W), (*before, W_before), rtol=0)
-
-
-class Interrupt(SGD):
-    """An optimiser that is interrupted after so many steps."""
-
-    def __init__(self, steps: int) -> None:
-        super().__init__(0.5)
-        self.steps = steps
-
-    def update(self, params: Any, grads: Any, state: Any) -> Any:
-        if self.steps == 0:
-            signal.raise_signal(signal.SIGINT)
-        self.steps -= 1
-        return super().update(params, grads, state)
-
-
-def test_an_interrupt_keeps_what_was_learnt() -> None:
-    rng = np.random.default_rng(0)
-    x, t = rng.standard_normal((60, 2)), rng.integers(0, 3, 60)
-    whole, stopped = (TwoLayerNet(2, 16, 3, "he", seed=0) for _ in range(2))
-    fit(whole, x[:60], t, optimizer=SGD(0.5), epochs=2, batch_size=20, progress=False)
-    history = History()
-    with pytest.raises(KeyboardInterrupt):
-        fit(stopped, x, t, optimizer=Interrupt(6), epochs=9, batch_size=20, progress=False,
-            history=history)
-    assert len(history.epochs) == 2
-    for name in whole.params:
-        np.testing.assert_array_equal(stopped.params[name], whole.params[name])
 
 
 @pytest.mark.filterwarnings("ignore:(invalid|overflow|divide)")
@@ -137,7 +107,7 @@ class Breaking(SGD):
     def init(self, params: Any) -> Any:
         return {"step": 0 * params["W1"][0, 0]}  # an array: a compiled step counts, too
 
-    def update(self, params: Any, grads: Any, state: Any) -> Any:
+    def update(self, params: Any, grads: Any, state: Any, *, stack_axes: int = 0) -> Any:
         params, _ = super().update(params, grads, {})
         step = state["step"]
         factor = array_namespace(step).where(step < self.steps, 0 * step + 1, float("nan"))
@@ -148,26 +118,9 @@ def test_a_last_step_that_breaks_the_parameters_is_found(eager: Variant) -> None
     x, t = problem(eager)
     net = network(eager)
     before = eager.backend.to_numpy(net.params["W1"]).copy()
-    with pytest.raises(NonFiniteLossError, match="last step of epoch 1 made parameters NaN or inf"):
+    with pytest.raises(NonFiniteLossError, match="step 3 of epoch 1 made parameters NaN or inf"):
         fit(net, x, t, optimizer=Breaking(steps=2), epochs=1, batch_size=20, progress=False)
     eager.check(net.params["W1"], before, rtol=0)
-
-
-class BreakingThenInterrupted(Breaking):
-    def update(self, params: Any, grads: Any, state: Any) -> Any:
-        if state["step"] > self.steps:
-            signal.raise_signal(signal.SIGINT)
-        return super().update(params, grads, state)
-
-
-def test_an_interrupt_does_not_keep_broken_parameters() -> None:
-    x, t = problem(make("numpy"))
-    net = network(make("numpy"))
-    before = net.params["W1"].copy()
-    with pytest.raises(KeyboardInterrupt):
-        fit(net, x, t, optimizer=BreakingThenInterrupted(steps=1), epochs=1, batch_size=20,
-            progress=False)
-    np.testing.assert_array_equal(net.params["W1"], before)
 
 
 def test_it_goes_on_from_a_history(eager: Variant) -> None:
@@ -203,38 +156,27 @@ def test_bfloat16(eager: Variant) -> None:
     assert history.epochs[-1].loss < 0.6 * history.epochs[0].loss
 
 
-def test_bad_input(eager: Variant) -> None:
+def test_bad_data(eager: Variant) -> None:
     x, t = problem(eager)
     asarray = eager.asarray
-    def train(x: Any = x, t: Any = t, seed: Any = 0, **options: Any) -> None:
-        fit(network(eager, seed), x, t,
-            **{"optimizer": SGD(), "epochs": 1, "batch_size": 10, "progress": False, **options})
-    for labels, message in (
-        (np.full(60, 3), r"training data: labels from 0 to 2 wanted; got 3 to 3"),
-        (np.full(60, -1), r"labels from 0 to 2 wanted; got -1 to -1"),
-        (np.zeros(59, int), r"labels of shape \(60,\) wanted for 60 rows and 3 classes; got \(59"),
-        (np.zeros((60, 4)), r"labels of shape \(60, 3\) wanted .* got \(60, 4\)"),
-    ):
-        with pytest.raises(ValueError, match=message):
-            train(t=asarray(labels))
+    bad: list[tuple[dict[str, Any], str]] = [
+        ({"t": asarray(np.full(60, 3))}, r"training data: labels from 0 to 2 wanted; got 3 to 3"),
+        ({"t": asarray(np.full(60, -1))}, r"labels from 0 to 2 wanted; got -1 to -1"),
+        ({"t": asarray(np.zeros(59, int))}, r"as many rows of t as of x wanted, 60; got 59"),
+        ({"t": asarray(np.zeros((60, 4)))}, r"training data .*t \(60, 4\).*one-hot .* shape"),
+        ({"x": asarray(np.ones((60, 3)))}, r"training data \(x \(60, 3\).*Affine1 .*\(N, 2\)"),
+        ({"x": asarray(np.ones((0, 2))), "t": asarray(np.ones(0, int))}, "at least one row wanted"),
+        ({"validation": (x, asarray(np.full(60, 9)))}, "validation data: labels from 0 to 2"),
+        ({"batch_size": 61}, "batch_size 61 for 60 rows"),
+    ]
     holes = eager.backend.to_numpy(x).copy()
     holes[3, 1] = np.nan
-    with pytest.raises(ValueError, match="training data: finite numbers wanted; x holds NaN"):
-        train(x=asarray(holes))
-    with pytest.raises(ValueError, match="validation data: labels from 0 to 2 wanted"):
-        train(validation=(x, asarray(np.full(60, 9))))
-    with pytest.raises(ValueError, match="batch_size 61 for 60 rows"):
-        train(batch_size=61)
-    with pytest.raises(ValueError, match="batch_size to be a whole number above 0; got 0"):
-        train(batch_size=0)
-    with pytest.raises(ValueError, match="epochs to be a whole number above 0; got 0"):
-        train(epochs=0)
-    with pytest.raises(ValueError, match=r"batch_size .* got 2\.5"):
-        train(batch_size=2.5)
-    with pytest.raises(ValueError, match=r"fit trains a single network; .* scores \(2, 1, 3\)"):
-        train(seed=[0, 1])
-    with pytest.raises(ValueError, match=r"Affine1 wants x of shape \(N, 2\)"):
-        train(x=asarray(np.ones((60, 3))))
+    bad.append(({"x": asarray(holes)}, "training data: finite numbers wanted; x holds NaN"))
+    net = network(eager)
+    for options, words in bad:
+        with pytest.raises(ValueError, match=words):
+            train(net, **{"x": x, "t": t, **options})
+    assert_equal(net, network(eager))
 
 
 @pytest.mark.parametrize("variant", params("torch", "strict"))
@@ -245,4 +187,88 @@ def test_data_on_another_device(variant: str) -> None:
     for data, name in (((elsewhere.asarray(np.ones((60, 2))), t), "x"),
                        ((x, elsewhere.asarray(np.ones(60, int))), "t")):
         with pytest.raises(ValueError, match=f"training data: {name} wanted on .*, as the network"):
-            fit(network(xp), *data, optimizer=SGD(), epochs=1, batch_size=10, progress=False)
+            train(network(xp), *data)
+
+
+@pytest.mark.parametrize("variant", params("numpy", "torch", "strict"))
+def test_a_validation_split_is_that_of_the_seed(variant: str) -> None:
+    eager = make(variant)
+    x, t = problem(eager)
+    net = network(eager)
+    history = train(net, x, t, validation=0.25, seed=3, batch_size=9)
+    rows, held = split_rows(60, 0.25, 3)
+    assert (len(rows), len(held)) == (45, 15)
+    by_hand = network(eager)
+    host = [eager.backend.to_numpy(a) for a in (x, t)]
+    data = [tuple(eager.asarray(a[part]) for a in host) for part in (rows, held)]
+    expected = train(by_hand, *data[0], validation=data[1], seed=3, batch_size=9)
+    assert_equal(net, by_hand)
+    assert without_times(history) == without_times(expected)
+
+
+def test_a_regression() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((100, 3))
+    t = x @ [1.0, -2.0, 3.0] + 0.5
+    net = Network([Affine(*Initializer(seed=0).affine(3, 1))], MeanSquaredError())
+    history = train(net, x, t, epochs=50, validation=0.1, optimizer=SGD(0.1))
+    last = history.epochs[-1].validation
+    assert list(last) == ["loss", "r2_score"]
+    assert last["r2_score"] > 0.9999
+    np.testing.assert_allclose(net.params["W1"][:, 0], [1, -2, 3], rtol=1e-3)
+
+
+def test_answers_of_yes_and_no() -> None:
+    x, _ = on_numpy()
+    t = np.stack([x[:, 0] > 0, x[:, 1] > x[:, 0]], axis=1)
+    net = Network([Affine(*Initializer(seed=0).affine(2, 2))], SigmoidWithLoss())
+    last = train(net, x, t, epochs=60, validation=(x, t)).epochs[-1].validation
+    assert list(last) == ["loss", "binary_accuracy"]
+    assert last["binary_accuracy"] == np.mean((net.predict(x) > 0) == t) > 0.95
+
+
+@pytest.mark.parametrize("variant", params("numpy", "torch", "strict"))
+def test_a_row_of_weight_0_has_no_influence_and_one_of_weight_2_counts_twice(
+    variant: str
+) -> None:
+    eager = make(variant)
+    x, t = (eager.backend.to_numpy(a) for a in problem(eager, rows=6))
+    weight = np.array([1.0, 0, 2, 1, 0, 1])
+    weighted, doubled = network(eager), network(eager)
+    broken = x.copy()
+    broken[weight == 0] = 1e6
+    rows = np.repeat(np.arange(6), weight.astype(int))
+    train(weighted, *map(eager.asarray, (broken, t)), sample_weight=eager.asarray(weight),
+          batch_size=6, epochs=2)
+    train(doubled, *map(eager.asarray, (x[rows], t[rows])), batch_size=len(rows), epochs=2)
+    assert_equal(weighted, doubled, rtol=1e-10, atol=1e-13)
+
+
+def test_early_stopping_ends_with_the_best_weights() -> None:
+    x, t = on_numpy()
+    wrong = (t + 1) % 3  # the better it learns, the worse this is
+    net, best = network(make("numpy")), network(make("numpy"))
+    history = train(net, x, t, epochs=9, validation=(x, wrong),
+                    early_stopping=EarlyStopping(2))
+    losses = history.curve("validation loss")
+    assert losses[0] == min(losses)
+    assert len(losses) == 3
+    train(best, x, t, epochs=1)
+    assert_equal(net, best)
+
+
+def test_what_the_best_is_by_a_metric() -> None:
+    x, t = on_numpy()
+    net = network(make("numpy"))
+    kept = []
+    history = train(net, x, t, epochs=30, validation=(x, t), early_stopping=EarlyStopping(
+        4, "accuracy"), callbacks=[lambda net, _: kept.append(values(net))])
+    accuracies = history.curve("accuracy")
+    best = int(np.argmax(accuracies))
+    assert len(accuracies) == best + 5 < 30
+    assert_equal(net, kept[best])
+
+
+def test_a_network_without_parameters() -> None:
+    with pytest.raises(ValueError, match="a network with parameters is wanted"):
+        train(Network([]), *on_numpy())

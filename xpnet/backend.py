@@ -7,8 +7,9 @@ import importlib
 import importlib.util
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.metadata import entry_points
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar, cast
 
 from xpnet.functional._array import Array, array_namespace, device
@@ -44,8 +45,13 @@ class Backend(ABC):
         Its array API namespace.
     device : device
         The device, as the namespace's functions take it.
+    kernels : mapping
+        Fast stand-ins for functions of `xpnet.functional`, by their names, with the same arguments
+        and results; only for arrays without stack axes. `network.with_kernels(backend.kernels)`
+        computes with them. Empty by default.
     """
 
+    kernels: Mapping[str, Callable[..., Any]] = MappingProxyType({})
     name: ClassVar[str]
     namespace: Any
     device: Any

@@ -8,6 +8,7 @@ import array_api_compat.cupy as xp
 import cupy
 
 from xpnet.backend import Backend, BackendError
+from xpnet_backends.cupy_kernels import KERNELS
 
 
 class CupyBackend(Backend):
@@ -18,6 +19,7 @@ class CupyBackend(Backend):
 
     name = "cupy"
     namespace = xp
+    kernels = KERNELS
 
     def __init__(self, device: Any = None) -> None:
         if not self.is_available():

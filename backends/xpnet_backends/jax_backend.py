@@ -8,6 +8,7 @@ import jax
 import jax.numpy as xp
 
 from xpnet.backend import Backend, BackendError, Function
+from xpnet_backends.jax_kernels import KERNELS
 
 
 class JaxBackend(Backend):
@@ -15,6 +16,7 @@ class JaxBackend(Backend):
 
     name = "jax"
     namespace = xp
+    kernels = KERNELS
 
     def __init__(self, device: Any = None) -> None:
         if device is not None and not isinstance(device, str):

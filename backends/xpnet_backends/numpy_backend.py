@@ -8,6 +8,7 @@ import array_api_compat.numpy as xp
 import numpy as np
 
 from xpnet.backend import Backend, BackendError
+from xpnet_backends.numpy_kernels import KERNELS
 
 
 class NumpyBackend(Backend):
@@ -15,6 +16,7 @@ class NumpyBackend(Backend):
 
     name = "numpy"
     namespace = xp
+    kernels = KERNELS
 
     def __init__(self, device: Any = None) -> None:
         if device not in (None, "cpu"):

@@ -8,6 +8,7 @@ import array_api_compat.torch as xp
 import torch
 
 from xpnet.backend import Backend, BackendError, Function
+from xpnet_backends.torch_kernels import KERNELS
 
 
 class TorchBackend(Backend):
@@ -15,6 +16,7 @@ class TorchBackend(Backend):
 
     name = "torch"
     namespace = xp
+    kernels = KERNELS
 
     def __init__(self, device: Any = None) -> None:
         try:

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-from xpnet.functional._array import (
-    Array,
-    array_namespace,
-    check_floating,
-    sum_dtype,
-    unbroadcast,
-)
+from xpnet.functional._array import Array, array_namespace, check_floating, unbroadcast
+from xpnet.functional._mean import mean_over_rows, mean_scale
 from xpnet.functional.labels import target_rows
 
 __all__ = ["cross_entropy_error", "cross_entropy_error_backward"]
@@ -68,22 +63,3 @@ def cross_entropy_error_backward(dout: Array | float, y: Array, t: Array) -> Arr
     dy = -rows / xp.maximum(y, xp.finfo(y.dtype).smallest_normal)
     dy = dy * mean_scale(dout, dy)
     return unbroadcast(dy, dy.shape[dy.ndim - y.ndim:])
-
-
-def mean_over_rows(errors: Array) -> Array:
-    """Sum errors `(…, N, C)` over the classes and average over the rows: `(…)`, 0 without rows."""
-    xp = array_namespace(errors)
-    total = xp.sum(errors, axis=(-2, -1), dtype=sum_dtype(errors))
-    return xp.astype(total / max(errors.shape[-2], 1), errors.dtype, copy=False)
-
-
-def mean_scale(dout: Array | float, dx: Array) -> Array | float:
-    """Give the factor by which `mean_over_rows` scales its gradient `dx` `(…, N, C)`."""
-    rows = max(dx.shape[-2], 1)
-    if isinstance(dout, int | float):
-        return float(dout) / rows  # float(): a NumPy scalar would promote the dtype
-    if dout.ndim and tuple(dout.shape) != tuple(dx.shape[:-2]):
-        raise ValueError(f"dout of the loss's shape {tuple(dx.shape[:-2])} wanted; "
-                         f"got {tuple(dout.shape)}")
-    xp = array_namespace(dout, dx)
-    return xp.astype(dout, dx.dtype, copy=False)[..., None, None] / rows

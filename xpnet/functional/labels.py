@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from xpnet.functional._array import Array, array_namespace, device
 
-__all__ = ["is_one_hot", "one_hot", "target_rows"]
+__all__ = ["class_numbers", "is_one_hot", "one_hot", "target_rows"]
 
 
 def is_one_hot(t: Array, ndim: int) -> bool:
@@ -67,3 +67,21 @@ def target_rows(y: Array, t: Array) -> Array:
         raise ValueError(f"class numbers for scores of shape {tuple(y.shape)} want shape "
                          f"(…, {y.shape[-2]}); got {tuple(t.shape)}{hint}")
     return one_hot(t, y.shape[-1], y.dtype)
+
+
+def class_numbers(y: Array, t: Array) -> Array:
+    """Give labels of scores or probabilities `y` `(…, N, C)` as numbers `(…, N)`, of any int dtype.
+
+    Raises
+    ------
+    ValueError
+        If the shape of `t` is neither `(…, N)` for class numbers nor `(…, N, C)` for one-hot rows.
+    """
+    xp = array_namespace(y, t)
+    rows = is_one_hot(t, y.ndim)
+    axes = 2 if rows else 1
+    if tuple(t.shape[-axes:]) != tuple(y.shape[-2:][:axes]):
+        raise ValueError(f"labels for scores of shape {tuple(y.shape)} want shape (…, "
+                         f"{y.shape[-2]}) or (…, {y.shape[-2]}, {y.shape[-1]}); "
+                         f"got {tuple(t.shape)}")
+    return xp.argmax(xp.astype(t, y.dtype, copy=False), axis=-1) if rows else t

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from typing import ClassVar, Self
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Self, TypeVar
 
-from xpnet.functional._array import Array, check_concrete
+from xpnet.functional._array import Array, array_namespace, check_concrete
 from xpnet.layers.parameters import Parameters, align_stacks
 
 __all__ = ["Layer"]
+
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 class Layer(ABC):
@@ -18,19 +20,34 @@ class Layer(ABC):
 
     A layer with a parameter `W` keeps the array as `self.W` and, after `backward`, its gradient as
     `self.dW`, and says so in `param_ndims`. Constructors keep the arrays they are given, not
-    copies.
+    copies. State, as running statistics, is what `forward` replaces and no gradient trains.
 
     Attributes
     ----------
     name : str
         What error messages call the layer; a network sets its own name for it.
-    param_ndims : mapping
-        The parameters' names, and their number of dimensions without stack axes.
+    param_ndims, state_ndims : mapping
+        The names of the parameters and of the state, and their number of dimensions without stack
+        axes.
+    has_train_flg : bool
+        Whether `forward(x, train_flg=True)` tells training from inference.
+    draws : bool
+        Whether training draws random numbers. Such a layer has a `counter`, from which they follow,
+        and a `stream`, by which a network tells its layers apart.
+    stack_axes : int
+        How many axes of the parameters of the network, and so of inputs, are a stack's.
     """
 
     param_ndims: ClassVar[Mapping[str, int]] = {}
+    state_ndims: ClassVar[Mapping[str, int]] = {}
+    has_train_flg: ClassVar[bool] = False
+    draws: ClassVar[bool] = False
     name: str
+    stack_axes: int = 0
+    counter: Array = None
+    stream: int = 0
     _bound = False
+    _kernels: Mapping[str, Callable[..., Any]] = {}
 
     def __init__(self) -> None:
         self.name = type(self).__name__
@@ -52,24 +69,85 @@ class Layer(ABC):
         return Parameters({name: (self, name) for name in self.param_ndims})
 
     @property
+    def state(self) -> Parameters:
+        """The live view of the state."""
+        return Parameters({name: (self, name) for name in self.state_ndims}, kind="state")
+
+    @property
     def grads(self) -> dict[str, Array]:
         """The gradients of the parameters that the last `backward` found, by parameter."""
         return {name: getattr(self, f"d{name}") for name in self.param_ndims}
 
-    def bind(self, params: Mapping[str, Array]) -> Self:
+    def bind(
+        self,
+        params: Mapping[str, Array],
+        state: Mapping[str, Array] | None = None,
+        counter: Array | None = None,
+    ) -> Self:
         """Give a copy that holds these parameters instead.
 
         The copy is made for one call: to be traced by `jax.jit`, or to evaluate a stack of
-        parameters. It shares all parameters that are not named.
+        parameters. It shares all that is not named.
+
+        Parameters
+        ----------
+        params : mapping
+            Some or all parameters, by name.
+        state : mapping, optional
+            Some or all of the state. What `forward` makes of it is the copy's `state`.
+        counter : array, optional
+            Where to draw random numbers: seed and step, int32, `(2,)`, or `(…, 2)`, one a network of
+            a stack. The copy does not count on.
         """
-        bound = copy.copy(self)
-        bound._bound = True
-        for name, p in align_stacks(self.params, params, self.param_ndims).items():
-            setattr(bound, name, p)
-        return bound
+        ndims = {**self.param_ndims, **self.state_ndims}
+        arrays, axes = align_stacks(
+            {**self.params, **self.state}, {**params, **(state or {})}, ndims
+        )
+        return self._holding(arrays, axes if ndims else self.stack_axes, counter)
+
+    def member(self, k: int) -> Self:
+        """Give one of a stack's layers, as an ordinary one with arrays of its own.
+
+        Parameters
+        ----------
+        k : int
+            Its number, along the first axis of the stack.
+        """
+        one = copy.copy(self)
+        for name, ndim in {**self.param_ndims, **self.state_ndims}.items():
+            a = getattr(self, name)
+            if a.ndim > ndim:
+                setattr(one, name, array_namespace(a).asarray(a[k, ...], copy=True))
+        one.stack_axes = max(self.stack_axes - 1, 0)
+        return one
+
+    def with_kernels(self, kernels: Mapping[str, Callable[..., Any]]) -> Self:
+        """Give a copy that computes with these functions in the place of those of their names.
+
+        Parameters
+        ----------
+        kernels : mapping
+            As a backend has them for functions of `xpnet.functional`: `Backend.kernels`.
+        """
+        fast = copy.copy(self)
+        fast._kernels = kernels
+        return fast
+
+    def fast(self, function: Function) -> Function:
+        """Give the function, or what was put in its place."""
+        return self._kernels.get(function.__name__, function)  # type: ignore[return-value]
 
     def check_input(self, x: Array) -> None:
         """Refuse an input that must not be kept (TypeError): on an autograd tape, or traced."""
         check_concrete(self.name, x, remedy=None if self._bound else (
             "bind it first, in the traced function: layer.bind(params).forward(x)"
         ))
+
+    def _holding(self, arrays: Mapping[str, Array], stack_axes: int, counter: Array) -> Self:
+        """Give a bound copy with these arrays for attributes."""
+        bound = copy.copy(self)
+        vars(bound).update(arrays)
+        bound._bound, bound.stack_axes = True, stack_axes
+        if counter is not None:
+            bound.counter = counter
+        return bound

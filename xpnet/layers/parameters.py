@@ -22,10 +22,13 @@ class Parameters(MutableMapping[str, Array]):
     ----------
     owners : mapping
         The layer and its attribute for each name.
+    kind : str
+        What messages call one of them.
     """
 
-    def __init__(self, owners: Mapping[str, tuple[Any, str]]) -> None:
-        self._owners = owners
+    def __init__(self, owners: Mapping[str, tuple[Any, str]], kind: str = "parameter") -> None:
+        self.owners = owners
+        self._kind = kind
 
     def __getitem__(self, name: str) -> Array:
         layer, attribute = self._owner(name)
@@ -37,28 +40,30 @@ class Parameters(MutableMapping[str, Array]):
         if value is held:  # what `params[name] -= step` ends with on mutable arrays
             return
         if not hasattr(value, "shape"):
-            raise TypeError(f'parameter "{name}" is an array; got {value!r}')
+            raise TypeError(f'{self._kind} "{name}" is an array; got {value!r}')
         array_namespace(held, value)
-        check_concrete(f'parameter "{name}"', value, remedy=None if layer._bound else (
+        check_concrete(f'{self._kind} "{name}"', value, remedy=None if layer._bound else (
             "bind it instead: network.bind(params)"
         ))
         if device(value) != device(held):
-            raise ValueError(f'parameter "{name}" is on {device(held)}; got one on {device(value)}')
+            raise ValueError(
+                f'{self._kind} "{name}" is on {device(held)}; got one on {device(value)}'
+            )
         if tuple(value.shape) != tuple(held.shape) or value.dtype != held.dtype:
             raise ValueError(
-                f'parameter "{name}" is of shape {tuple(held.shape)} and dtype {held.dtype}; '
+                f'{self._kind} "{name}" is of shape {tuple(held.shape)} and dtype {held.dtype}; '
                 f"got {tuple(value.shape)} and {value.dtype}"
             )
         setattr(layer, attribute, value)
 
     def __delitem__(self, name: str) -> None:
-        raise TypeError(f'parameter "{name}" belongs to a layer and cannot be deleted')
+        raise TypeError(f'{self._kind} "{name}" belongs to a layer and cannot be deleted')
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._owners)
+        return iter(self.owners)
 
     def __len__(self) -> int:
-        return len(self._owners)
+        return len(self.owners)
 
     def __repr__(self) -> str:
         inside = ", ".join(f"{n!r}: {tuple(p.shape)} {p.dtype}" for n, p in self.items())
@@ -66,29 +71,32 @@ class Parameters(MutableMapping[str, Array]):
 
     def _owner(self, name: str) -> tuple[Any, str]:
         try:
-            return self._owners[name]
+            return self.owners[name]
         except KeyError:
-            raise KeyError(f"no parameter {name!r}; there are {', '.join(self)}") from None
+            there = ", ".join(self) or "none"
+            raise KeyError(f"no {self._kind} {name!r}; there are {there}") from None
 
 
 def align_stacks(
     held: Mapping[str, Array], given: Mapping[str, Array], ndims: Mapping[str, int]
-) -> dict[str, Array]:
-    """Put the given parameters in the place of those held, all with equally many stack axes.
+) -> tuple[dict[str, Array], int]:
+    """Put the given arrays in the place of those held, all with equally many stack axes.
 
     Parameters
     ----------
     held : mapping
-        All parameters, by name.
+        All parameters, and state, by name.
     given : mapping
         Some or all of them, of the same shapes but for the stack axes in front.
     ndims : mapping
-        The number of dimensions of each parameter without stack axes.
+        The number of dimensions of each without stack axes.
 
     Returns
     -------
-    dict
-        All parameters; those with fewer stack axes than the others get axes of length 1.
+    arrays : dict
+        All of them; those with fewer stack axes than the others get axes of length 1.
+    axes : int
+        How many stack axes they have.
     """
     held = dict(held)
     for name, p in given.items():
@@ -105,8 +113,8 @@ def align_stacks(
     merged = held | dict(given)
     axes = max((p.ndim - ndims[name] for name, p in merged.items()), default=0)
     if axes == 0:
-        return merged
+        return merged, 0
     return {
         name: p[(None,) * missing + (...,)] if (missing := axes + ndims[name] - p.ndim) else p
         for name, p in merged.items()
-    }
+    }, axes

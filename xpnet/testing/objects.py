@@ -197,7 +197,7 @@ class NetworkSubject(_WithParameters):
             if _has_tangents(layer):
                 rest = layers[k + 1:]
                 stage = Stage(layer, "", x, y, partial(_run, rest, last_layer, labels),
-                              partial(_run_stacked, rest, last_layer, labels))
+                              partial(_run_stacked, network, k + 1, labels))
                 for attribute, p in layer.params.items():
                     if id(p) in names:
                         found.setdefault(names[id(p)], []).append(stage._replace(attribute=attribute))
@@ -214,10 +214,10 @@ def _run(layers: Sequence[Any], last_layer: Any, labels: Sequence[Array], y: Arr
     return last_layer.forward(y, *labels)
 
 
-def _run_stacked(layers: Sequence[Any], last_layer: Any, labels: Sequence[Array], y: Array) -> Array:
-    stacked = [layer.bind({name: p[None, ...] for name, p in layer.params.items()})
-               if getattr(layer, "params", None) else layer for layer in layers]
-    return _run(stacked, last_layer, [t[None, ...] for t in labels], y)
+def _run_stacked(network: Any, first: int, labels: Sequence[Array], y: Array) -> Array:
+    stacked = network.bind({name: p[None, ...] for name, p in network.params.items()})
+    return _run(list(stacked.layers.values())[first:], stacked.last_layer,
+                [t[None, ...] for t in labels], y)
 
 
 def _has_tangents(layer: Any) -> bool:

@@ -1,75 +1,152 @@
-"""What is checked once at the start and once an epoch: each look waits for the device."""
+"""What is checked once, when data come in: each look waits for the device."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 
-from xpnet.backend import Backend
-from xpnet.functional._array import Array, array_namespace, device, sum_dtype
+from xpnet.backend import Backend, backend_of
+from xpnet.functional._array import Array, array_namespace, device
 from xpnet.functional.labels import is_one_hot
+from xpnet.losses import MeanSquaredError, SoftmaxWithLoss
 from xpnet.networks import Network
+from xpnet.training.data import Data, lies_on_host
 
-__all__ = ["NonFiniteLossError", "all_finite", "checked_labels", "mean_loss"]
+__all__ = ["check_classes", "checked_data", "finite"]
+
+CHUNK = 2**24
+"""Elements of a file looked at at a time."""
+REAL = ("bool", "integral", "real floating")
 
 
-class NonFiniteLossError(ValueError):
-    """The loss became NaN or infinite."""
-
-
-def checked_labels(which: str, network: Network, x: Array, t: Array) -> Array:
-    """Give the labels, if the network can be trained on them and `x`; else a ValueError in words.
+def checked_data(
+    which: str, network: Network, x: Array, t: Array, weight: Array | None
+) -> tuple[Backend, Data]:
+    """Give the data in a form to train on, if the network can be trained on them; else a ValueError.
 
     Class numbers get the dtype of the library's own indices: not every one can take rows of, say,
     uint16.
     """
-    xp = array_namespace(x, t)
-    wanted_device = device(next(iter(network.params.values())))
-    for name, a in (("x", x), ("t", t)):
-        if device(a) != wanted_device:
-            raise ValueError(f"{which} data: {name} wanted on {wanted_device}, as the network; "
-                             f"got it on {device(a)}")
-    y = network.bind({}).predict(x[:1, ...])
-    if y.ndim != 2:
-        raise ValueError(f"fit trains a single network; this one gives scores {tuple(y.shape)} "
-                         "for one row")
-    rows, classes = x.shape[0], y.shape[-1]
-    one_hot = is_one_hot(t, y.ndim)
-    wanted = (rows, classes) if one_hot else (rows,)
-    if tuple(t.shape) != wanted:
-        raise ValueError(f"{which} data: labels of shape {wanted} wanted for {rows} rows and "
-                         f"{classes} classes; got {tuple(t.shape)} {t.dtype}")
-    if xp.isdtype(x.dtype, "real floating") and not all_finite([x]):
-        raise ValueError(f"{which} data: finite numbers wanted; x holds NaN or infinity")
-    if rows and not one_hot:
-        t = xp.astype(t, xp.argmax(y, axis=-1).dtype, copy=False)
-        low, high = int(xp.min(t)), int(xp.max(t))
-        if low < 0 or high >= classes:
-            raise ValueError(f"{which} data: labels from 0 to {classes - 1} wanted; "
-                             f"got {low} to {high}")
+    if not len(network.params):
+        raise ValueError("a network with parameters is wanted; this one has none")
+    like = next(iter(network.params.values()))
+    backend = backend_of(like)
+    arrays = {"x": x, "t": t} if weight is None else {"x": x, "t": t, "weight": weight}
+    for name, a in arrays.items():
+        if not hasattr(a, "shape") or a.ndim < 1:
+            raise ValueError(f"{which} data: {name} wants to be an array of rows; got {a!r:.60}")
+        if not (isinstance(a, np.ndarray) and lies_on_host(x, backend)):
+            array_namespace(like, a)
+            if device(a) != device(like):
+                raise ValueError(f"{which} data: {name} wanted on {device(like)}, as the network; "
+                                 f"got it on {device(a)}")
+        if not array_namespace(a).isdtype(a.dtype, REAL):
+            raise TypeError(f"{which} data: real numbers wanted; {name} is of dtype {a.dtype}")
+        if a.shape[0] != x.shape[0]:
+            raise ValueError(f"{which} data: as many rows of {name} as of x wanted, {x.shape[0]}; "
+                             f"got {a.shape[0]}")
+    if x.shape[0] == 0:
+        raise ValueError(f"{which} data: at least one row wanted; got x of shape {tuple(x.shape)}")
+    data = Data(backend, arrays)
+    y = _scores_of_first_rows(which, network, data)
+    _check_finite(which, "x", x)
+    if isinstance(network.last_layer, SoftmaxWithLoss) and not is_one_hot(t, 2):
+        data.arrays["t"] = _class_numbers(which, data, y)
+    elif isinstance(network.last_layer, MeanSquaredError):
+        _check_finite(which, "t", t)
+    else:
+        _check_finite(which, "t", t, 0, 1)
+    if weight is not None:
+        _check_finite(which, "weight", weight, 0)
+        if not bool(array_namespace(weight).any(weight > 0)):
+            raise ValueError(f"{which} data: at least one row of a weight above 0 wanted; "
+                             "all are 0")
+    return backend, data
+
+
+def _scores_of_first_rows(which: str, network: Network, data: Data) -> Array:
+    """Give the scores of two rows, after having tried whether network, loss and labels fit."""
+    axes = network.stack_axes
+    first = {name: data.part(name, 0, min(2, data.rows)) for name in data.arrays}
+    for name, a in first.items():
+        _check_finite(which, name, a)
+    if axes:
+        first = {name: a[None, ...] for name, a in first.items()}
+    bound = network.bind({})
+    try:
+        y = bound.predict(first["x"])
+        if axes > 1 or y.ndim != 2 + axes:
+            raise ValueError("fit trains a network, or a stack with one axis; this one gives "
+                             f"scores {tuple(y.shape)} for the first rows")
+        bound.last_layer.forward(y, first["t"], first.get("weight"))
+    except (TypeError, ValueError) as error:
+        shapes = ", ".join(f"{name} {tuple(a.shape)} {a.dtype}" for name, a in data.arrays.items())
+        raise type(error)(f"{which} data ({shapes}): {error}") from None
+    return y
+
+
+def _class_numbers(which: str, data: Data, y: Array) -> Array:
+    """Give class numbers of the dtype of the library's own indices, if they are in range."""
+    t, classes = data.arrays["t"], y.shape[-1]
+    xp = array_namespace(t)
+    of_indices = np.int64 if isinstance(t, np.ndarray) else xp.argmax(y, axis=-1).dtype
+    t = xp.astype(t, of_indices, copy=False)  # PyTorch finds no least of uint16
+    low, high = int(xp.min(t)), int(xp.max(t))
+    if low < 0 or high >= classes:
+        raise ValueError(f"{which} data: labels from 0 to {classes - 1} wanted; "
+                         f"got {low} to {high}")
     return t
 
 
-def mean_loss(backend: Backend, losses: Sequence[Array], epoch: int) -> float:
-    """Read the losses of an epoch, and give their mean.
+def check_classes(network: Network, training: Data, validation: Data) -> None:
+    """Refuse to validate on classes that nothing can be learnt of (ValueError)."""
+    if isinstance(network.last_layer, SoftmaxWithLoss):
+        missing = sorted(_classes(validation) - _classes(training))
+        if missing:
+            raise ValueError(f"validation data: labels that the training data have wanted; class "
+                             f"{', '.join(map(str, missing))} occurs in validation only")
 
-    Raises
-    ------
-    NonFiniteLossError
-        If one is not finite, with the step.
+
+def _classes(data: Data) -> set[int]:
+    t = data.on_host("t")
+    return set(np.unique(t if t.ndim == 1 else t.argmax(axis=1)).tolist())
+
+
+def _check_finite(
+    which: str, name: str, a: Array, low: int | None = None, high: int | None = None
+) -> None:
+    """Refuse NaN, infinity, and what lies outside a range (ValueError), some rows at a time."""
+    xp = array_namespace(a)
+    if xp.isdtype(a.dtype, "bool"):
+        return
+    rows = max(1, CHUNK // max(math.prod(a.shape[1:]), 1))
+    for k in range(0, a.shape[0], rows):
+        part = a[k:min(k + rows, a.shape[0]), ...]
+        if xp.isdtype(a.dtype, "real floating") and not bool(xp.all(xp.isfinite(part))):
+            raise ValueError(f"{which} data: finite numbers wanted; {name} holds NaN or infinity")
+        below = low is not None and bool(xp.any(part < low))
+        if below or (high is not None and bool(xp.any(part > high))):
+            upper = "" if high is None else f" to {high}"
+            raise ValueError(f"{which} data: {name} wants numbers from {low}{upper}; "
+                             f"got {float(xp.min(part)):g} to {float(xp.max(part)):g}")
+
+
+def finite(arrays: Sequence[Array], stack_axes: int = 0) -> bool:
+    """Tell, in one look, whether all elements of some arrays are finite; of a stack, of some network.
+
+    Parameters
+    ----------
+    arrays : sequence of array
+        Of one library; at least one.
+    stack_axes : int
+        How many of their first axes are a stack's.
     """
-    xp = array_namespace(losses[0])
-    stack = xp.stack(losses)
-    host = backend.to_numpy(xp.astype(stack, sum_dtype(stack)))
-    if not np.isfinite(host).all():
-        step = int(np.argmin(np.isfinite(host)))
-        raise NonFiniteLossError(f"the loss became {host[step]} at step {step + 1} of epoch "
-                                 f"{epoch}: a smaller learning rate may help")
-    return float(host.mean(dtype=np.float64))
-
-
-def all_finite(arrays: Sequence[Array]) -> bool:
-    """Tell whether all elements of some arrays are finite, in one look."""
     xp = array_namespace(*arrays)
-    return bool(xp.all(xp.stack([xp.all(xp.isfinite(a)) for a in arrays])))
+    found = None
+    for a in arrays:
+        own = tuple(range(stack_axes, a.ndim))
+        ok = xp.all(xp.isfinite(a), axis=own) if own else xp.isfinite(a)
+        found = ok if found is None else found & ok
+    return bool(xp.any(found))

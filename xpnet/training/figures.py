@@ -19,21 +19,37 @@ BLUE, ORANGE, RED = "#1f5fa8", "#d9730d", "#c0392b"
 
 
 def draw_curves(path: str | os.PathLike[str], history: History) -> None:
-    """Draw loss and accuracy over the epochs into a PNG file."""
-    figure = _figure((8, 3.2))
-    epochs = [e.epoch for e in history.epochs]
-    marker = "o" if len(epochs) == 1 else None
-    loss, accuracy = figure.subplots(1, 2)
-    loss.plot(epochs, [e.loss for e in history.epochs], color=BLUE, marker=marker)
-    loss.set(title="training loss", xlabel="epoch", ylim=(0, None))
-    values = [np.nan if e.accuracy is None else e.accuracy for e in history.epochs]
-    accuracy.plot(epochs, values, color=ORANGE, marker=marker)
-    accuracy.set(title="test accuracy", xlabel="epoch")
-    for axes in (loss, accuracy):
+    """Draw loss and metrics over the epochs into a PNG file, a line for each network of a stack."""
+    metrics = [name for name in history.metrics if _is_number(history, name)]
+    figure = _figure((4 * (1 + len(metrics)), 3.2))
+    loss, *others = figure.subplots(1, 1 + len(metrics), squeeze=False)[0]
+    _draw_curve(loss, history, "loss", BLUE)
+    if any(value is not None for value in history.curve("validation loss")):
+        _draw_curve(loss, history, "validation loss", ORANGE)
+        loss.legend(frameon=False)
+    for axes, name in zip(others, metrics, strict=True):
+        _draw_curve(axes, history, name, ORANGE)
+    for axes, title in zip((loss, *others), ("loss", *metrics), strict=True):
+        axes.set(title=title.replace("_", " "), xlabel="epoch")
         axes.grid(alpha=0.3)
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.spines[["top", "right"]].set_visible(False)
     _save(figure, path)
+
+
+def _draw_curve(axes: Any, history: History, name: str, color: str) -> None:
+    epochs = [e.epoch for e in history.epochs]
+    marker = "o" if len(epochs) == 1 else None
+    label = "training" if name == "loss" else "validation"
+    for k in range(history.members or 1):
+        curve = history.curve(name, None if history.members is None else k)
+        axes.plot(epochs, [np.nan if v is None else v for v in curve], color=color, marker=marker,
+                  alpha=1 if history.members is None else 0.6, label=label if k == 0 else None)
+
+
+def _is_number(history: History, name: str) -> bool:
+    value = history.curve(name, None if history.members is None else 0)[-1]
+    return isinstance(value, int | float)
 
 
 def draw_predictions(
@@ -59,7 +75,7 @@ def draw_predictions(
         What each class number means.
     """
     columns = 8
-    rows = -(-len(images) // columns)
+    rows = max(1, -(-len(images) // columns))
     figure = _figure((1.25 * columns, 1.6 * rows))
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
     for axis in axes:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import csv
+import json
+import math
 import os
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from xpnet.training.atomic import atomic_path
 
@@ -19,19 +23,20 @@ class Epoch:
     ----------
     epoch : int
         From 1.
-    loss : float
-        Mean of the batches' losses, each before its step.
-    accuracy : float or None
-        On the validation data, after the epoch; None without any.
+    loss : float or list of float
+        Mean of the batches' losses, each before its step; one a network, for a stack.
+    validation : mapping
+        What was measured on the validation data after the epoch: "loss" and the metrics, by name;
+        in lists, one a network, for a stack. Empty without validation data.
     seconds : float
         Since training began, evaluation included.
     samples_per_second : float
-        Of training alone.
+        Of training alone; a row counts once for each network of a stack.
     """
 
     epoch: int
-    loss: float
-    accuracy: float | None
+    loss: Any
+    validation: Mapping[str, Any]
     seconds: float
     samples_per_second: float
 
@@ -42,11 +47,79 @@ class History:
 
     epochs: list[Epoch] = field(default_factory=list)
 
+    @property
+    def members(self) -> int | None:
+        """How many networks the stack has that was trained; None if it was a single one."""
+        loss = self.epochs[-1].loss if self.epochs else None
+        return len(loss) if isinstance(loss, list) else None
+
+    def curve(self, name: str, member: int | None = None) -> list[Any]:
+        """Give a value of each epoch.
+
+        Parameters
+        ----------
+        name : str
+            "loss", of the training, or "validation loss", or a metric, of the validation data.
+        member : int, optional
+            Which network of a stack.
+        """
+        if name == "loss":
+            values = [e.loss for e in self.epochs]
+        else:
+            key = "loss" if name == "validation loss" else name
+            values = [e.validation.get(key) for e in self.epochs]
+        if member is None:
+            return values
+        return [None if v is None else v[member] for v in values]
+
+    @property
+    def metrics(self) -> list[str]:
+        """The names of the metrics that were measured on the validation data."""
+        return [name for name in (self.epochs[-1].validation if self.epochs else ())
+                if name != "loss"]
+
+    def best_member(self, name: str = "validation loss") -> int:
+        """Give the number of the network of a stack that was best after the last epoch.
+
+        Parameters
+        ----------
+        name : str
+            "loss" or "validation loss", which is to be small, or a metric, which is to be large.
+        """
+        if self.members is None:
+            raise ValueError("the history is of a single network, not of a stack")
+        sign = -1 if name in ("loss", "validation loss") else 1
+        last = [self.curve(name, k)[-1] for k in range(self.members)]
+        if not all(isinstance(value, int | float) for value in last):
+            raise ValueError(f"no number was measured for {name!r}; there are loss, "
+                             f"{', '.join(['validation loss', *self.metrics])}")
+        return max(range(self.members),
+                   key=lambda k: -math.inf if math.isnan(last[k]) else sign * last[k])
+
     def write_csv(self, path: str | os.PathLike[str]) -> None:
-        """Write a table with a row for each epoch."""
+        """Write a table with a row for each epoch, and, of a stack, for each network."""
         with atomic_path(path) as temporary, temporary.open("w", newline="") as file:
-            table = csv.DictWriter(file, [f.name for f in fields(Epoch)])
+            rows = list(self._rows())
+            names = list(dict.fromkeys(name for row in rows for name in row))
+            table = csv.DictWriter(file, names or ["epoch"])
             table.writeheader()
-            for epoch in self.epochs:
-                row = asdict(epoch).items()
-                table.writerow({k: f"{v:.7g}" if isinstance(v, float) else v for k, v in row})
+            table.writerows({name: _cell(value) for name, value in row.items()} for row in rows)
+
+    def _rows(self) -> Iterator[dict[str, Any]]:
+        members = self.members
+        for e in self.epochs:
+            for k in range(members or 1):
+                row: dict[str, Any] = {"epoch": e.epoch}
+                if members is not None:
+                    row["member"] = k
+                row["loss"] = e.loss if members is None else e.loss[k]
+                for name, value in e.validation.items():
+                    column = "validation loss" if name == "loss" else name
+                    row[column] = value if members is None else value[k]
+                yield {**row, "seconds": e.seconds, "samples per second": e.samples_per_second}
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, list):
+        return json.dumps(value)
+    return f"{value:.7g}" if isinstance(value, float) else value

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-import time
+import os
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 
-from xpnet.backend import backend_of
 from xpnet.functional._array import Array
 from xpnet.networks import Network
-from xpnet.training.batches import epoch_batches
-from xpnet.training.checks import NonFiniteLossError, all_finite, checked_labels, mean_loss
-from xpnet.training.history import Epoch, History
+from xpnet.training.batches import first_counter, split_rows
+from xpnet.training.checkpoints import Checkpoints
+from xpnet.training.checks import check_classes, checked_data
+from xpnet.training.evaluation import Evaluation, Metric, find_metrics
+from xpnet.training.history import History
 from xpnet.training.progress import Progress
-from xpnet.training.step import Optimizer, evaluation, training_step
+from xpnet.training.run import Run
+from xpnet.training.settings import check_settings, checked_seed
+from xpnet.training.step import Optimizer, first_carry, training_step
+from xpnet.training.stopping import EarlyStopping, Watch
+from xpnet.training.trainer import Callback, Trainer
 
 __all__ = ["fit"]
 
@@ -24,33 +31,57 @@ def fit(
     optimizer: Optimizer,
     epochs: int,
     batch_size: int,
-    seed: int = 0,
-    validation: tuple[Array, Array] | None = None,
+    seed: int | Sequence[int] = 0,
+    validation: tuple[Array, Array] | float | None = None,
+    sample_weight: Array | None = None,
+    metrics: Sequence[str] | Mapping[str, Metric] | None = None,
+    early_stopping: EarlyStopping | None = None,
+    callbacks: Sequence[Callback] = (),
+    checkpoints: Checkpoints | str | os.PathLike[str] | None = None,
+    resume: bool = False,
     progress: bool = True,
     history: History | None = None,
 ) -> History:
-    """Train a network in place.
+    """Train a network in place, or a stack of networks as one.
 
-    The step is compiled by the backend of the network's parameters. The loss is read back once an
-    epoch, and for the progress bar five times a second.
+    The step is compiled by the backend of the network's parameters, with its fast kernels. The losses
+    are read back five times a second.
 
     Parameters
     ----------
     network : Network
-        A single network, not a stack.
+        A network, or a stack of K with one axis.
     x, t : array
-        Inputs `(N, …)` and labels, class numbers `(N,)` or one-hot rows `(N, C)`, of the network's
-        library and on its device.
+        Inputs `(N, …)` and labels as the loss wants them: class numbers `(N,)`, rows `(N, C)`. Of the
+        network's library and on its device; or NumPy's, a file's too (`numpy.memmap`), of which
+        batches are then brought there, the next while one computes.
     optimizer : Optimizer
         What makes new parameters of gradients, as `xpnet.SGD`.
     epochs : int
-        How many times to go through the data.
+        How many times to go through the data; of a run that is resumed, from its beginning.
     batch_size : int
         Rows of a step. Rows that do not fill a batch are left out, others in each epoch.
-    seed : int
-        Of the order of the rows.
-    validation : (x, t), optional
-        Data to measure the accuracy on after each epoch.
+    seed : int or sequence of int
+        Of all that is random: the order of the rows, dropout. K seeds give each network of a stack
+        its own order.
+    validation : (x, t) or float, optional
+        Data to measure on after each epoch; or the share of the rows to take out for it.
+    sample_weight : array, optional
+        How much each row counts, `(N,)`.
+    metrics : sequence of str or mapping, optional
+        What to measure on the validation data besides the loss: names of `xpnet.metrics`, or
+        functions of scores `(N, C)` and labels by name, for a stack of scores `(K, N, C)` and labels
+        with an axis of length 1 in front; by default what suits the loss.
+    early_stopping : EarlyStopping, optional
+        When to stop for want of progress. The network then holds the best weights.
+    callbacks : sequence of callable
+        Called as `callback(network, history)` after each epoch, when the network holds what was
+        learnt; True stops training, until it is resumed.
+    checkpoints : Checkpoints or path, optional
+        Where to write checkpoints: after an interrupt too, and at the end.
+    resume : bool
+        Whether to go on from the newest of these: on NumPy the weights become those of a run that
+        was never interrupted, bit for bit.
     progress : bool
         Whether to show a progress bar (extra `train`).
     history : History, optional
@@ -60,59 +91,65 @@ def fit(
     Returns
     -------
     History
-        Loss, accuracy and speed of each epoch.
+        Loss, metrics and speed of each epoch.
 
     Raises
     ------
-    ValueError
-        If shapes do not fit, inputs are not finite, or labels lie outside the classes.
+    ValueError, TypeError
+        If settings or shapes do not fit, inputs are not finite, or labels lie outside the classes; or
+        if a checkpoint is broken, or of another run.
     NonFiniteLossError
-        If the loss or a parameter became NaN or infinite. The network holds the parameters that the
-        last whole epoch left.
+        If the loss or a parameter became NaN or infinite: with the step, and where in the network.
+        The network holds what the last whole epoch left. In a stack, that one network comes to
+        nothing does not stop the others.
     KeyboardInterrupt
         On Ctrl-C. The network holds what was learnt so far.
     """
-    for name, value in (("epochs", epochs), ("batch_size", batch_size)):
-        if not isinstance(value, int) or value < 1:
-            raise ValueError(f"fit wants {name} to be a whole number above 0; got {value}")
-    backend = backend_of(next(iter(network.params.values())))
-    t = checked_labels("training", network, x, t)
-    rows = x.shape[0]
-    if batch_size > rows:
+    check_settings(network, optimizer, epochs, batch_size, validation, metrics, early_stopping,
+                   callbacks, checkpoints, resume, history)
+    seed = checked_seed(network, seed)
+    backend, data = checked_data("training", network, x, t, sample_weight)
+    held = None
+    if isinstance(validation, float):
+        rows, held_rows = split_rows(data.rows, validation, seed if isinstance(seed, int) else seed[0])
+        data, held = data.take(rows), data.take(held_rows)
+    elif validation is not None:
+        _, held = checked_data("validation", network, *validation, None)
+    if batch_size > data.rows:
         raise ValueError(f"fit wants at least one batch; got batch_size {batch_size} "
-                         f"for {rows} rows")
-    if validation is not None:
-        validation = validation[0], checked_labels("validation", network, *validation)
-    history = History() if history is None else history
-    before = history.epochs[-1] if history.epochs else None
-    first = before.epoch + 1 if before else 1
-    start = time.perf_counter() - (before.seconds if before else 0)
-    step = backend.compile(training_step(network, optimizer))
-    evaluate = backend.compile(evaluation(network))
-    params = dict(network.params)
-    state = optimizer.init(params)
+                         f"for {data.rows} rows")
+    fast = network.with_kernels(backend.kernels)
+    carry = first_carry(network, optimizer, backend.asarray(first_counter(seed)))
+    measure = watch = None
+    if held is not None:
+        check_classes(network, data, held)
+        measure = Evaluation(fast, backend, held, find_metrics(network, metrics), batch_size)
+        tried = measure.try_out(carry)
+        if early_stopping is not None:
+            watch = Watch(early_stopping, backend)
+            watch.check(tried)
 
-    with Progress(epochs * (rows // batch_size) * batch_size, progress) as bar:
-        try:
-            for epoch in range(first, first + epochs):
-                epoch_start, losses = time.perf_counter(), []
-                batches = backend.asarray(epoch_batches(rows, batch_size, seed, epoch))
-                for i in range(batches.shape[0]):
-                    params, state, loss = step(params, state, x, t, batches[i, ...])
-                    losses.append(loss)
-                    bar.advance(batch_size, loss)
-                mean = mean_loss(backend, losses, epoch)
-                if not all_finite(list(params.values())):
-                    raise NonFiniteLossError(f"the last step of epoch {epoch} made parameters NaN "
-                                             "or infinite: a smaller learning rate may help")
-                speed = batch_size * len(losses) / (time.perf_counter() - epoch_start)
-                accuracy = None if validation is None else float(evaluate(params, *validation))
-                network.params.update(params)
-                seconds = time.perf_counter() - start
-                history.epochs.append(Epoch(epoch, mean, accuracy, seconds, speed))
-                bar.end_epoch(mean, accuracy)
-        except KeyboardInterrupt:
-            if all_finite(list(params.values())):
-                network.params.update(params)
-            raise
+    shared = network.stack_axes > 0 and isinstance(seed, int)
+    steps = data.rows // batch_size
+    history = History() if history is None else history
+    run = Run(backend, carry, history, watch, {
+        "rows": data.rows, "batch size": batch_size, "steps": steps, "seed": seed,
+        "optimizer": type(optimizer).__name__,
+        "layers": [type(layer).__name__ for layer in (*network.leaves(), network.last_layer)],
+    })
+    step = backend.compile(training_step(fast, optimizer, shared))
+    with ExitStack() as stack:
+        if isinstance(checkpoints, str | os.PathLike):
+            checkpoints = Checkpoints(checkpoints)
+        if checkpoints is not None:
+            stack.enter_context(checkpoints)
+            if resume:
+                run.resume(checkpoints)
+            elif (newest := checkpoints.newest()) is not None:
+                raise ValueError(f"{newest} is of an earlier run: resume it, or name another folder")
+        last = run.before + epochs
+        done = (run.epoch - 1) * steps + run.steps
+        bar = stack.enter_context(Progress(last * steps * batch_size, done * batch_size, progress))
+        Trainer(network, run, step, data, seed, batch_size, shared, measure, callbacks, checkpoints,
+                bar).train(last)
     return history

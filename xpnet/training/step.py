@@ -1,14 +1,18 @@
-"""One step of training, as a pure function."""
+"""One step of training, and the scores of some rows, as pure functions."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol, TypeAlias
 
-from xpnet.functional._array import Array, array_namespace
+from xpnet.functional._array import Array, array_namespace, device, sum_dtype
 from xpnet.networks import Network
 
-__all__ = ["Optimizer", "Step", "evaluation", "training_step"]
+__all__ = ["Carry", "Optimizer", "Step", "first_carry", "gathered", "scores", "training_step"]
+
+Carry: TypeAlias = dict[str, Any]
+"""All that a step changes, as nested dicts of arrays: "params", "state", "optimizer", "counter"."""
+Step: TypeAlias = Callable[[Carry, dict[str, Array], Array], tuple[Carry, Array]]
 
 
 class Optimizer(Protocol):
@@ -18,39 +22,86 @@ class Optimizer(Protocol):
         """Give the state before the first step."""
 
     def update(
-        self, params: Mapping[str, Array], grads: Mapping[str, Array], state: Any
+        self, params: Mapping[str, Array], grads: Mapping[str, Array], state: Any, *,
+        stack_axes: int = 0,
     ) -> tuple[dict[str, Array], Any]:
         """Give new parameters and the new state."""
 
 
-Step: TypeAlias = Callable[
-    [dict[str, Array], Any, Array, Array, Array], tuple[dict[str, Array], Any, Array]
-]
+def first_carry(network: Network, optimizer: Optimizer, counter: Array) -> Carry:
+    """Give what the first step begins with.
 
-
-def training_step(network: Network, optimizer: Optimizer) -> Step:
-    """Make the step `(params, state, x, t, rows) -> (params, state, loss)`.
-
-    `rows` are the numbers of the batch's rows in `x` and `t`. The step reads the network's
-    structure and changes nothing, so that a backend can compile it.
+    Parameters
+    ----------
+    network : Network
+        Whose parameters and state to begin with.
+    optimizer : Optimizer
+        Whose state to begin with.
+    counter : array
+        Seed and step, int32, `(2,)`, or `(K, 2)` for a stack.
     """
+    params = dict(network.params)
+    return {"params": params, "state": dict(network.state),
+            "optimizer": optimizer.init(params), "counter": counter}
 
-    def step(
-        params: dict[str, Array], state: Any, x: Array, t: Array, rows: Array
-    ) -> tuple[dict[str, Array], Any, Array]:
-        take = array_namespace(x).take
-        bound = network.bind(params)
-        loss, grads = bound.loss_and_gradient(take(x, rows, axis=0), take(t, rows, axis=0))
-        params, state = optimizer.update(params, grads, state)
-        return params, state, loss
+
+def gathered(arrays: Mapping[str, Array], rows: Array, shared: bool) -> dict[str, Array]:
+    """Give a batch.
+
+    Parameters
+    ----------
+    arrays : mapping
+        Arrays `(N, …)`.
+    rows : array or None
+        Numbers of rows, `(B,)`, or `(K, B)`, some for each network of a stack; None if the arrays
+        are the batch.
+    shared : bool
+        Whether a stack of networks shares the batch, which then gets an axis of length 1 in front.
+    """
+    def batch(a: Array) -> Array:
+        if rows is not None:
+            xp = array_namespace(a)
+            flat = xp.take(a, xp.reshape(rows, (-1,)), axis=0)
+            a = xp.reshape(flat, (*rows.shape, *a.shape[1:])) if rows.ndim > 1 else flat
+        return a[None, ...] if shared else a
+
+    return {name: batch(a) for name, a in arrays.items()}
+
+
+def training_step(network: Network, optimizer: Optimizer, shared: bool) -> Step:
+    """Make the step `(carry, arrays, rows) -> (carry, loss)`.
+
+    It reads the network's structure and changes nothing, so that a backend can compile it.
+    """
+    axes = network.stack_axes
+
+    def step(carry: Carry, arrays: dict[str, Array], rows: Array) -> tuple[Carry, Array]:
+        batch = gathered(arrays, rows, shared)
+        bound = network.bind(carry["params"], carry["state"], carry["counter"])
+        loss, grads = bound.loss_and_gradient(batch["x"], batch["t"], batch.get("weight"))
+        params, optimizer_state = optimizer.update(
+            carry["params"], grads, carry["optimizer"], stack_axes=axes
+        )
+        loss = array_namespace(loss).astype(loss, sum_dtype(loss), copy=False)  # of 16 bits
+        return {"params": params, "state": dict(bound.state), "optimizer": optimizer_state,
+                "counter": counted_on(carry["counter"])}, loss
 
     return step
 
 
-def evaluation(network: Network) -> Callable[[dict[str, Array], Array, Array], Array]:
-    """Make the function `(params, x, t) -> accuracy`, which a backend can compile."""
+def counted_on(counter: Array) -> Array:
+    """Give the counter of the next step."""
+    xp = array_namespace(counter)
+    zero_one = xp.arange(2, dtype=counter.dtype, device=device(counter))  # nothing from the host
+    return counter + zero_one
 
-    def evaluate(params: dict[str, Array], x: Array, t: Array) -> Array:
-        return network.bind(params).accuracy(x, t)
 
-    return evaluate
+def scores(network: Network) -> Callable[[Mapping[str, Array], Mapping[str, Array], Array], Array]:
+    """Make the function `(params, state, x) -> scores`, which a backend can compile."""
+
+    def predict(
+        params: Mapping[str, Array], state: Mapping[str, Array], x: Array
+    ) -> Array:
+        return network.bind(params, state).predict(x[None, ...] if network.stack_axes else x)
+
+    return predict

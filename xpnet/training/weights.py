@@ -1,26 +1,25 @@
-"""Parameters in files: safetensors, with a description in JSON."""
+"""What a network has learnt, in a file."""
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
-from pathlib import Path
+from typing import Any
 
-import numpy as np
-
-from xpnet._extras import import_extra
-from xpnet.backend import backend_of
+from xpnet import networks
+from xpnet.backend import Backend, get_backend
+from xpnet.functional._array import Array
 from xpnet.networks import Network
-from xpnet.training.atomic import atomic_path
+from xpnet.training.nested import place
+from xpnet.training.tensors import load_tensors, save_tensors
 
-__all__ = ["load_weights", "save_weights"]
+__all__ = ["load_network", "load_weights", "save_weights"]
 
 
 def save_weights(
     path: str | os.PathLike[str], network: Network, description: Mapping[str, object] | None = None
 ) -> None:
-    """Write the parameters of a network to a safetensors file (extra `train`).
+    """Write the parameters and the state of a network to a safetensors file (extra `train`).
 
     Written beside it first, then renamed: what was at `path` is replaced whole or not at all.
 
@@ -29,52 +28,79 @@ def save_weights(
     path : path
         The file.
     network : Network
-        Whose parameters to write, under their names.
+        Whose parameters and state to write, under their names.
     description : mapping, optional
-        What else to say, as JSON, in the file's metadata under "xpnet"; the network's class is
-        added.
+        What else to say, as JSON, in the file's metadata under "xpnet"; the network's class and
+        arguments are added, as "network" and "arguments", and the checksum, as "sha256".
     """
-    numpy_format = import_extra("safetensors.numpy", "saving weights")
-    tensors = {
-        # The format would silently store wrong values for a transposed view.
-        name: np.ascontiguousarray(backend_of(p).to_numpy(p)) for name, p in network.params.items()
-    }
-    for name, tensor in tensors.items():
-        if tensor.dtype.kind not in "fiub":
-            raise ValueError(f'parameter "{name}" is of dtype {tensor.dtype}, which safetensors for '
-                             "NumPy does not have: cast to float32 first")
-    about = {"network": type(network).__name__, **(description or {})}
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(numpy_format.save(tensors, {"xpnet": json.dumps(about)}))
+    made_by = {"network": type(network).__name__, "arguments": network.arguments}
+    save_tensors(path, _held(network), {**(description or {}), **made_by})
 
 
 def load_weights(path: str | os.PathLike[str], network: Network) -> None:
-    """Make a network hold the parameters of a safetensors file (extra `train`).
+    """Make a network hold the parameters and the state of a safetensors file (extra `train`).
+
+    The file may be another program's, whose values are taken as they are; of files of xpnet the
+    checksum is checked.
 
     Raises
     ------
     ValueError
-        If the file is broken, or its parameters are not those of this network: names, shapes and
-        dtypes have to be equal. The network is then as it was.
+        If the file is broken, or its arrays are not those of this network: names, shapes and dtypes
+        have to be equal. The network is then as it was.
     """
-    numpy_format = import_extra("safetensors.numpy", "loading weights")
-    safetensors = import_extra("safetensors", "loading weights")
-    held = network.params
-    try:
-        tensors = numpy_format.load(Path(path).read_bytes())
-    except safetensors.SafetensorError as error:
-        raise ValueError(f"{path}: not a whole safetensors file ({error})") from None
-    except KeyError as error:  # safetensors' own, for what NumPy does not have
-        dtypes = " and ".join({str(p.dtype) for p in held.values()})
-        raise ValueError(f"{path}: dtype {dtypes} wanted; got {error}") from None
-    if set(tensors) != set(held):
-        raise ValueError(f"{path}: parameters {', '.join(held)} wanted; "
-                         f"got {', '.join(sorted(tensors))}")
-    for name, p in held.items():
-        found = tensors[name]
-        if tuple(p.shape) != found.shape or str(p.dtype).rpartition(".")[2] != found.dtype.name:
-            raise ValueError(
-                f'{path}: "{name}" of shape {tuple(p.shape)} and dtype {p.dtype} wanted; '
-                f"got {found.shape} and {found.dtype}"
-            )
-    held.update({name: backend_of(p).asarray(tensors[name]) for name, p in held.items()})
+    tensors, _ = load_tensors(path, foreign=True)
+    _hold(network, place(tensors, _held(network), str(path)))
+
+
+def load_network(
+    path: str | os.PathLike[str], *, backend: str | Backend = "numpy", dtype: object = None
+) -> Network:
+    """Rebuild the network whose weights are in a file of `save_weights` (extra `train`).
+
+    Parameters
+    ----------
+    path : path
+        The file. Its network is of a class of xpnet; with one of your own, make it and
+        `load_weights`.
+    backend : str or Backend
+        Where the network is to live; see `xpnet.get_backend`.
+    dtype : str or dtype, optional
+        Of its parameters; by default as they are in the file.
+
+    Raises
+    ------
+    ValueError
+        If the file is broken, or does not say how to make its network.
+    """
+    backend = get_backend(backend)
+    tensors, about = load_tensors(path)
+    name, arguments = about.get("network"), about.get("arguments")
+    if name not in networks.__all__ or name == "Network" or not isinstance(arguments, dict):
+        raise ValueError(f"{path}: xpnet cannot make its network, {name}: make it yourself, and "
+                         "load_weights into it")
+
+    def make(seed: int | list[int]) -> Network:
+        of_file = next((a.dtype for a in tensors.values()), None)
+        try:
+            return getattr(networks, name)(**arguments, seed=seed, backend=backend,
+                                           dtype=of_file if dtype is None else dtype)
+        except Exception as error:  # whatever comes of arguments that nobody would give
+            raise ValueError(f"{path}: its {name} cannot be made here: {error}") from error
+
+    network = make(0)
+    first, ndim = next(iter(network.param_ndims.items()))
+    stack = tensors[first].shape[:-ndim] if first in tensors else ()
+    if stack:
+        network = make([0] * stack[0])
+    _hold(network, place(tensors, _held(network), str(path), cast=dtype is not None))
+    return network
+
+
+def _held(network: Network) -> dict[str, Array]:
+    return {**network.params, **network.state}
+
+
+def _hold(network: Network, arrays: Mapping[str, Any]) -> None:
+    network.params.update({name: arrays[name] for name in network.params})
+    network.state.update({name: arrays[name] for name in network.state})

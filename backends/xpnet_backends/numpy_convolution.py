@@ -1,0 +1,153 @@
+"""Convolution on NumPy: as few images at a time as fit the processor's cache with all their windows.
+
+Images are laid out in one flat buffer, their channels first, `(C, n, H + 2 pad, W + pad)`: the zeros at
+the right of a row are also those at the left of the next. With a stride of 1, a window's neighbour is
+the next number there, also from the end of a row to the start of the next. So rows of windows are made as
+long as those rows: the last few of each are nonsense, and cut off in the end, and what is at one place
+in all windows of a channel becomes one long run. To copy such runs takes a fifth of the time of the
+products; many short ones take longer than these.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from xpnet.functional.convolution import check_convolution
+from xpnet.functional.windows import Pair, Windows
+from xpnet_backends.numpy_threads import share
+
+__all__ = ["convolution", "convolution_backward"]
+
+BLOCK = 2**17
+"""Numbers in the windows of as many images as are computed at a time: half a MiB of float32."""
+
+
+class _Block:
+    """Buffers for some images and their windows."""
+
+    def __init__(self, windows: Windows, channels: int, images: int, dtype: Any) -> None:
+        (Hp, _), (FH, FW), (OH, OW) = windows.padded, windows.size, windows.output
+        (sh, sw), (H, W), (ph, pw) = windows.stride, windows.image, windows.pad
+        row = _row(windows)
+        size = channels * images * Hp * row
+        self.flat: Any = np.zeros(pw + size + FW, dtype)  # the last windows reach beyond the images
+        self.images = self.flat[pw:pw + size].reshape(channels, images, Hp, row)[:, :, ph:ph + H, :W]
+        steps = (images * Hp * row, row, 1, Hp * row, sh * row, sw)
+        self.windows = np.lib.stride_tricks.as_strided(
+            self.flat, (channels, FH, FW, images, OH, row if sw == 1 else OW),
+            [step * self.flat.itemsize for step in steps],
+        )
+
+    def columns(self) -> Any:
+        """Give room for a copy of the windows."""
+        return np.empty(self.windows.shape, self.flat.dtype)
+
+
+def _row(windows: Windows) -> int:
+    """Give the length of a row of the buffer: one that holds the image's, its padding and its windows."""
+    return max(windows.image[1] + windows.pad[1], windows.output[1])
+
+
+def _images_at_a_time(windows: Windows, channels: int, count: int) -> int:
+    (FH, FW), (OH, _) = windows.size, windows.output
+    return max(1, min(count, BLOCK // max(1, channels * FH * FW * OH * _row(windows))))
+
+
+def convolution(x: Any, W: Any, b: Any, *, stride: Pair = 1, pad: Pair = 0) -> Any:
+    """Stand in for `xpnet.functional.convolution`."""
+    windows = check_convolution("convolution", x, W, b, stride, pad)
+    return _correlate(x, W, windows, b)[0]
+
+
+def convolution_backward(
+    dout: Any, x: Any, W: Any, b: Any, *, stride: Pair = 1, pad: Pair = 0
+) -> tuple[Any, Any, Any]:
+    """Stand in for `xpnet.functional.convolution_backward`."""
+    windows = check_convolution("convolution_backward", x, W, b, stride, pad, dout)
+    (FN, C, FH, FW), (ph, pw) = W.shape, windows.pad
+    # Windows on dout serve both products; only there may be many more of its channels than of x's.
+    if windows.stride == (1, 1) and ph < FH and pw < FW and FN <= 4 * C:
+        back = Windows(windows.output, (FH, FW), (1, 1), (FH - 1 - ph, FW - 1 - pw))
+        dx, dW = _correlate(dout, _turned(W), back, partner=x)
+        dW = _turned(dW)
+    else:
+        dx, dW = _fold(dout, x, W, windows)
+    db = sum(share(lambda first, last: dout[first:last].sum(axis=(0, 2, 3)), len(dout)),
+             np.zeros(FN, dout.dtype))
+    return dx, dW, db
+
+
+def _turned(W: Any) -> Any:
+    """Turn filters from x to dout into those from dout to dx, and back."""
+    return W[:, :, ::-1, ::-1].swapaxes(0, 1)
+
+
+def _correlate(x: Any, W: Any, windows: Windows, b: Any = None, partner: Any = None) -> tuple[Any, Any]:
+    """Slide filters over images.
+
+    With a partner, images of the output's size, also give the products of all windows with it, summed
+    over the images and turned as filters from x to it: `(FN, C, FH, FW)`.
+    """
+    (N, C), (FN, _, FH, FW), (OH, OW) = x.shape[:2], W.shape, windows.output
+    out = np.empty((N, FN, OH, OW), x.dtype)
+    rows = W.reshape(FN, -1)
+
+    def work(first: int, last: int) -> Any:
+        size = _images_at_a_time(windows, C, last - first)
+        block = _Block(windows, C, size, x.dtype)
+        col = block.columns()
+        flat = col.reshape(rows.shape[1], -1)
+        y = np.empty((FN, *col.shape[3:]), x.dtype)
+        other = np.zeros((*col.shape[3:], FN), x.dtype)  # and 0 at the end of rows
+        products = np.zeros((rows.shape[1], FN), x.dtype)
+        for k in range(first, last, size):
+            n = min(size, last - k)
+            block.images[:, :n] = x[k:k + n].swapaxes(0, 1)
+            np.copyto(col, block.windows)
+            np.matmul(rows, flat, out=y.reshape(FN, -1))
+            if b is not None:
+                y += b[:, None, None, None]
+            out[k:k + n] = y[:, :n, :, :OW].swapaxes(0, 1)
+            if partner is not None:
+                other[n:] = 0
+                other[:n, :, :OW] = partner[k:k + n].transpose(0, 2, 3, 1)
+                products += flat @ other.reshape(-1, FN)
+        return products
+
+    products = sum(share(work, N), np.zeros((rows.shape[1], FN), x.dtype))
+    return out, products.T.reshape(FN, C, FH, FW)
+
+
+def _fold(dout: Any, x: Any, W: Any, windows: Windows) -> tuple[Any, Any]:
+    """Give dx, which adds up at each pixel what belongs to it in all windows, and dW."""
+    FN, C, FH, FW = W.shape
+    OW = windows.output[1]
+    columns = W.reshape(FN, -1).T
+    dx = np.empty(x.shape, x.dtype)
+
+    def work(first: int, last: int) -> Any:
+        size = _images_at_a_time(windows, C, last - first)
+        block, folded = (_Block(windows, C, size, x.dtype) for _ in range(2))
+        col = block.columns()
+        flat = col.reshape(columns.shape[0], -1)
+        dy = np.zeros((*col.shape[3:], FN), x.dtype)
+        dW = np.zeros_like(columns)
+        for k in range(first, last, size):
+            n = min(size, last - k)
+            dy[n:] = 0
+            dy[:n, :, :OW] = dout[k:k + n].transpose(0, 2, 3, 1)
+            block.images[:, :n] = x[k:k + n].swapaxes(0, 1)
+            np.copyto(col, block.windows)
+            dW += flat @ dy.reshape(-1, FN)
+            np.matmul(columns, dy.reshape(-1, FN).T, out=flat)
+            folded.flat[...] = 0
+            for i in range(FH):
+                for j in range(FW):
+                    folded.windows[:, i, j] += col[:, i, j]
+            dx[k:k + n] = folded.images[:, :n].swapaxes(0, 1)
+        return dW
+
+    dW = sum(share(work, x.shape[0]), np.zeros_like(columns))
+    return dx, dW.T.reshape(W.shape)

@@ -1,0 +1,262 @@
+"""The fast stand-ins of backends, against the functions that they stand in for."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from variants import Variant, installed, make, params
+
+from xpnet import functional
+
+Kernels = Mapping[str, Callable[..., Any]]
+BACKENDS = Path(__file__).parent.parent / "backends" / "xpnet_backends"
+
+
+def cupys_kernels_on_numpy() -> Kernels:
+    """Read CuPy's file with NumPy in the place of CuPy, whose functions have the same names."""
+    spec = importlib.util.spec_from_file_location("cupy_kernels_on_numpy", BACKENDS / "cupy_kernels.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "cupy", np)
+        spec.loader.exec_module(module)
+    return module.KERNELS
+
+
+@pytest.fixture(params=[*params("numpy", "torch", "jax", "cupy"), "cupy's on numpy", "numpy, 3 threads"])
+def at_work(request: pytest.FixtureRequest, threads: Any) -> tuple[Variant, Kernels]:
+    if request.param == "cupy's on numpy":
+        return make("numpy"), cupys_kernels_on_numpy()
+    if request.param == "numpy, 3 threads":
+        threads(3)
+    variant = make(request.param.partition(",")[0])
+    return variant, variant.backend.kernels
+
+
+@pytest.fixture
+def threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int], None]]:
+    """Let NumPy's kernels work with so many threads, and images come in small blocks."""
+    from xpnet_backends import numpy_convolution, numpy_kernels, numpy_threads
+
+    numpy_threads._others.cache_clear()
+
+    def many(count: int) -> None:
+        monkeypatch.setattr(numpy_threads, "thread_count", lambda: count)
+        monkeypatch.setattr(numpy_convolution, "BLOCK", 200)
+        monkeypatch.setattr(numpy_kernels, "BLOCK", 200)
+
+    yield many
+    numpy_threads._others.cache_clear()
+
+
+CONVOLUTIONS = [  # N, C, H, W, FN, FH, FW, stride, pad
+    (7, 3, 6, 5, 4, 3, 3, 1, 1),
+    (5, 1, 6, 7, 6, 3, 2, 1, 0),  # many filters on one channel
+    (4, 2, 7, 8, 3, 3, 2, (2, 3), (1, 0)),  # rows and columns left over
+    (3, 2, 4, 5, 3, 2, 2, 1, 3),  # more padding than filter
+    (0, 2, 4, 5, 3, 2, 2, 1, 1),
+]
+POOLINGS = [  # the shape of x, the window, stride, pad
+    ((5, 3, 6, 8), (2, 2), 2, 0),
+    ((4, 2, 7, 6), (3, 3), 2, 1),  # windows that overlap
+    ((3, 2, 8, 7), (2, 3), (3, 1), (1, 0)),
+    ((2, 2, 3, 4), (1, 1), 1, 0),
+    ((0, 2, 4, 4), (2, 2), 2, 0),
+]
+
+
+def few(variant: Variant, cases: list[Any]) -> list[Any]:
+    """Give all cases, but two to JAX, which compiles for every shape."""
+    return cases[1:3] if variant.id == "jax" else cases
+
+
+def twisted(a: np.ndarray[Any, Any]) -> Any:
+    """Give the same values, read-only and not contiguous."""
+    wide = np.repeat(a, 2, axis=-1)[..., ::2] if a.ndim else a
+    wide.flags.writeable = False
+    return wide
+
+
+def normal(seed: int, dtype: str, *shapes: tuple[int, ...]) -> list[Any]:
+    rng = np.random.default_rng(seed)
+    return [rng.standard_normal(shape).astype(dtype) for shape in shapes]
+
+
+def compare(
+    at_work: tuple[Variant, Kernels], name: str, arrays: list[Any], *arguments: Any, **keywords: Any
+) -> Any:
+    """Hold a kernel's result against that of the function, on arrays as they come and twisted."""
+    variant, kernels = at_work
+    if name not in kernels:  # there, the function itself is faster
+        return getattr(functional, name)(*arrays, *arguments, **keywords)
+    expected = getattr(functional, name)(*arrays, *arguments, **keywords)
+    rtol, atol = (1e-11, 1e-12) if arrays[0].dtype == np.float64 else (1e-4, 1e-5)
+    changes: list[Callable[[Any], Any]] = [np.copy, twisted]
+    for change in changes if variant.id == "numpy" else changes[:1]:
+        inputs = [change(a) if variant.id == "numpy" else variant.asarray(a) for a in arrays]
+        actual = kernels[name](*inputs, *arguments, **keywords)
+        for a, e in zip(*((r if isinstance(r, tuple) else (r,)) for r in (actual, expected)),
+                        strict=True):
+            variant.check(a, e, rtol=rtol, atol=atol)
+            if a.ndim and variant.id in ("numpy", "torch"):  # it is nobody else's
+                a[...] = 7
+        for given, a in zip(inputs, arrays, strict=True):
+            variant.check(given, a, rtol=0)
+    return expected
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_convolution(at_work: tuple[Variant, Kernels], dtype: str) -> None:
+    for N, C, H, W, FN, FH, FW, stride, pad in few(at_work[0], CONVOLUTIONS):
+        arrays = normal(0, dtype, (N, C, H, W), (FN, C, FH, FW), (FN,))
+        out = compare(at_work, "convolution", arrays, stride=stride, pad=pad)
+        dout = normal(1, dtype, out.shape)
+        compare(at_work, "convolution_backward", dout + arrays, stride=stride, pad=pad)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_max_pooling(at_work: tuple[Variant, Kernels], dtype: str) -> None:
+    for shape, window, stride, pad in few(at_work[0], POOLINGS):
+        # A few different numbers, so that half of the windows have several that are the largest.
+        x = np.random.default_rng(0).integers(-2, 2, shape).astype(dtype)
+        y = compare(at_work, "max_pooling", [x], *window, stride=stride, pad=pad)
+        dout = normal(1, dtype, y.shape)
+        compare(at_work, "max_pooling_backward", [*dout, x], *window, stride=stride, pad=pad)
+        variant, kernels = at_work
+        if "max_pooling_backward" not in kernels:
+            continue
+        given = {"y": variant.asarray(y), "stride": stride, "pad": pad}
+        dx = kernels["max_pooling_backward"](
+            variant.asarray(dout[0]), variant.asarray(x), *window, **given)
+        variant.check(dx, functional.max_pooling_backward(dout[0], x, *window, stride=stride, pad=pad),
+                      rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+@pytest.mark.parametrize("shape", [(5, 3), (), (0, 2)])
+def test_relu_of_numpy(dtype: str, shape: tuple[int, ...]) -> None:
+    numpy = make("numpy")
+    for x in (np.asarray(normal(0, dtype, shape)[0]), np.zeros(shape, dtype),
+              np.full(shape, np.nan, dtype)):
+        for dout in (*normal(1, dtype, shape), np.full(shape, np.inf, dtype)):
+            dout = np.asarray(dout)
+            compare((numpy, numpy.backend.kernels), "relu_backward", [dout, x])
+        compare((numpy, numpy.backend.kernels), "relu", [x])
+
+
+def test_relu_of_numpy_gives_one_gradient_a_network_and_refuses_the_rest() -> None:
+    kernel = make("numpy").backend.kernels["relu_backward"]
+    x, dout = np.array([[[1.0, -1]]]), np.array([[[2.0, 3]], [[4, 5]]])
+    np.testing.assert_array_equal(kernel(dout, x), [[[2, 0]], [[4, 0]]])
+    with pytest.raises(ValueError, match=r"relu_backward wants dout of shape \(1, 1, 2\)"):
+        kernel(dout[..., :1], x)
+    with pytest.raises(TypeError, match=r"relu_backward wants dout of dtype float64"):
+        kernel(dout.astype(np.float32), x)
+
+
+def test_what_the_functions_refuse_is_refused(at_work: tuple[Variant, Kernels]) -> None:
+    variant, kernels = at_work
+    x, W, b = (variant.asarray(np.ones(shape)) for shape in ((2, 3, 5, 5), (4, 3, 3, 3), (4,)))
+    calls: dict[str, tuple[Callable[[Any], Any], str]] = {
+        "convolution": (lambda f: f(x[:, :2, ...], W, b), "wants x of shape"),
+        "convolution_backward": (lambda f: f(x, x, W, b), "wants dout of shape"),
+        "max_pooling": (lambda f: f(x, 2, 2, pad=2), "wants pad of at most half"),
+        "max_pooling_backward": (lambda f: f(x, x, 2, 2), "wants dout of shape"),
+    }
+    for name in calls.keys() & kernels.keys():
+        call, message = calls[name]
+        with pytest.raises(ValueError, match=f"^{name} {message}"):
+            call(kernels[name])
+
+
+@pytest.mark.skipif(not installed("jax"), reason="jax is not installed")
+def test_jaxs_kernels_can_be_compiled() -> None:
+    import jax
+
+    variant = make("jax-jit")
+    kernels = variant.backend.kernels
+    arrays = normal(0, "float64", (2, 4, 2, 3), (2, 2, 4, 5), (4, 2, 3, 3), (4,))
+
+    def both(dout: Any, x: Any, W: Any, b: Any) -> Any:
+        y = kernels["convolution"](x, W, b)
+        return y, *kernels["convolution_backward"](dout, x, W, b)
+
+    expected = (functional.convolution(*arrays[1:]), *functional.convolution_backward(*arrays))
+    variant.check_all(jax.jit(both)(*map(variant.asarray, arrays)), expected, rtol=1e-11, atol=1e-12)
+
+
+def test_which_kernels_there_are(at_work: tuple[Variant, Kernels]) -> None:
+    variant, kernels = at_work
+    convolution, pooling = {"convolution", "convolution_backward"}, {"max_pooling_backward"}
+    pays = {"numpy": convolution | pooling | {"max_pooling"}, "torch": convolution | pooling,
+            "jax": convolution, "cupy": convolution | pooling | {"max_pooling"}}
+    assert kernels.keys() - {"relu", "relu_backward"} == pays[variant.id]
+    assert make("strict").backend.kernels == {}
+
+
+
+
+@pytest.mark.parametrize(("variables", "threads"), [
+    ({}, 1), ({"OMP_NUM_THREADS": "3"}, 1), ({"OPENBLAS_NUM_THREADS": "2", "OMP_NUM_THREADS": "3"}, 1),
+    ({"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "3"}, 3),
+    ({"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "0"}, 1),
+    ({"OPENBLAS_NUM_THREADS": "1"}, None),
+])
+def test_threads_are_as_the_environment_says(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], threads: int | None
+) -> None:
+    from xpnet_backends.numpy_threads import thread_count
+
+    for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    assert thread_count.__wrapped__() == (threads or processors)
+
+
+def test_work_is_shared_without_gaps_and_its_errors_come_out(threads: Any) -> None:
+    from xpnet_backends.numpy_threads import share
+
+    threads(3)
+    for count in (0, 1, 2, 3, 10):
+        for at_a_time in (None, 1, 2, 50):
+            parts = share(lambda first, last: list(range(first, last)), count, at_a_time)
+            assert [k for part in parts for k in part] == list(range(count))
+            assert all(len(part) <= (at_a_time or count) for part in parts)
+
+    def work(first: int, last: int) -> None:
+        if last == 10:
+            raise ValueError("in a thread")
+
+    with pytest.raises(ValueError, match="in a thread"):
+        share(work, 10)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing forks here")
+def test_a_forked_process_has_threads_of_its_own() -> None:
+    program = """
+import os
+from xpnet_backends import numpy_threads
+work = lambda first, last: last - first
+print(sum(numpy_threads.share(work, 10)), flush=True)
+child = os.fork()
+print(sum(numpy_threads.share(work, 10)), flush=True)
+if child:
+    os.waitpid(child, 0)
+"""
+    root = BACKENDS.parent.parent
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", program], capture_output=True, text=True, check=True,
+        timeout=60, env={"PYTHONPATH": f"{root}:{root / 'backends'}", "OPENBLAS_NUM_THREADS": "1",
+                         "OMP_NUM_THREADS": "2"})
+    assert done.stdout.split() == ["10", "10", "10"]

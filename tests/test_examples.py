@@ -1,0 +1,98 @@
+"""The recipes of docs/accuracy.md, on a few rows, and their augmentation."""
+
+from __future__ import annotations
+
+import math
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from variants import Variant
+
+import xpnet
+from xpnet.functional import random_bits
+from xpnet.testing import check_gradients
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "examples"))
+
+import recipes
+from augmentation import FlipAndShift
+
+X = np.random.default_rng(0).standard_normal((6, 2, 5, 7))
+
+
+def moved(x: Any, down: int, right: int, mirrored: bool) -> Any:
+    """Mirror an image `(C, H, W)`, then move it, by slices."""
+    out, (height, width) = np.zeros_like(x), x.shape[1:]
+    x = x[:, :, ::-1] if mirrored else x
+    rows, columns = (slice(max(n, 0), size + min(n, 0))
+                     for n, size in ((down, height), (right, width)))
+    from_rows, from_columns = (slice(max(-n, 0), size + min(-n, 0))
+                               for n, size in ((down, height), (right, width)))
+    out[:, rows, columns] = x[:, from_rows, from_columns]
+    return out
+
+
+def test_images_are_mirrored_and_moved(xp: Variant) -> None:
+    counter = np.array([3, 5], np.int32)
+
+    def both(x: Any, counter: Any) -> Any:
+        layer = FlipAndShift(2).bind({}, counter=counter)
+        return layer.forward(x), layer.backward(x)
+
+    y, dx = xp.run(both, X, counter)
+    bits = random_bits(counter, 0, (3, 6))
+    down, right, mirrored = bits[0] % 5 - 2, bits[1] % 5 - 2, bits[2] % 2 == 1
+    assert len(set(down)) > 1
+    assert len(set(right)) > 1
+    assert set(mirrored) == {True, False}
+    xp.check(y, np.stack([moved(*each) for each in zip(X, down, right, mirrored, strict=True)]),
+             rtol=0)
+    back = [moved(x, -d, -r, False)[:, :, ::-1] if m else moved(x, -d, -r, False)
+            for x, d, r, m in zip(X, down, right, mirrored, strict=True)]
+    xp.check(dx, np.stack(back), rtol=0)
+
+
+def test_its_gradient_and_its_inference() -> None:
+    layer = FlipAndShift(1, seed=2)
+    assert check_gradients(layer.bind({}), X).verdict == "correct"
+    np.testing.assert_array_equal(layer.forward(X, train_flg=False), X)
+    np.testing.assert_array_equal(layer.backward(X), X)
+    first, second = layer.forward(X), layer.forward(X)
+    assert (first != second).any()
+    upright = FlipAndShift(0, flip=False)
+    np.testing.assert_array_equal(upright.forward(X), X)
+
+
+@pytest.mark.parametrize(("name", "least", "most"), [
+    ("fashion-mlp", 530_000, 540_000), ("fashion-conv-small", 70_000, 100_000),
+    ("fashion-conv", 150_000, 500_000), ("digits-conv", 10_000, 100_000),
+])
+def test_networks_are_of_the_size_that_is_claimed(name: str, least: int, most: int) -> None:
+    network = recipes.RECIPES[name].network(seed=0)
+    assert least < sum(math.prod(p.shape) for p in network.params.values()) < most
+    x = np.zeros((2, 1, 28, 28), np.float32)
+    assert network.predict(x).shape == (2, 10)
+
+
+def test_a_recipe_trains_and_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (x, t), (x_test, t_test) = xpnet.load_mnist(flatten=False)
+    few = (x[:200], t[:200]), (x_test[:100], t_test[:100])
+    monkeypatch.setattr(xpnet, "load_mnist", lambda **_: few)
+    short = recipes.RECIPES["digits-conv"]._replace(epochs=2)
+    monkeypatch.setitem(recipes.RECIPES, "digits-conv", short)
+    command = ["recipes.py", "digits-conv", "--quiet", "--out", str(tmp_path / "runs"), "--seeds"]
+    monkeypatch.setattr(sys, "argv", [*command, "0", "1"])
+    recipes.main()
+    said = capsys.readouterr().out
+    assert said.count(" parameters, seed ") == 2
+    assert "digits-conv: median 0." in said
+    weights = (tmp_path / "runs" / "digits-conv-0.safetensors").read_bytes()
+    monkeypatch.setattr(sys, "argv", [*command, "0"])
+    recipes.main()  # which finds that all is done
+    assert said.splitlines()[0] in capsys.readouterr().out
+    assert (tmp_path / "runs" / "digits-conv-0.safetensors").read_bytes() == weights

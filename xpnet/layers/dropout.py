@@ -1,0 +1,78 @@
+"""The book's Dropout layer (chapter 6.4.3)."""
+
+from __future__ import annotations
+
+from xpnet.functional import dropout, dropout_backward, dropout_mask
+from xpnet.functional._array import Array, check_dout, check_floating
+from xpnet.layers.random_layer import RandomLayer, Seeds
+
+__all__ = ["Dropout"]
+
+
+class Dropout(RandomLayer):
+    """In training, zeroes each element with a probability; at inference, scales all to match.
+
+    Parameters
+    ----------
+    dropout_ratio : float
+        The probability, from 0 to below 1.
+    seed : int or sequence of int
+        The same seed gives the same masks. A sequence has one for each network of a stack, whose
+        masks are those that each would draw alone; for one seed, the networks share the mask.
+
+    Attributes
+    ----------
+    mask : array
+        Of the last forward, if it was one in training: 1 where an element is kept, else 0.
+    """
+
+    def __init__(self, dropout_ratio: float = 0.5, *, seed: Seeds = 0) -> None:
+        super().__init__(seed)
+        if not 0 <= dropout_ratio < 1:
+            raise ValueError(f"Dropout wants a dropout_ratio from 0 to below 1; got {dropout_ratio}")
+        self.dropout_ratio = dropout_ratio
+        self.x: Array = None
+        self.mask: Array = None
+
+    def forward(self, x: Array, train_flg: bool = True) -> Array:
+        """Compute `x * mask`, or `x * (1 - dropout_ratio)` at inference.
+
+        Parameters
+        ----------
+        x : array
+            A batch, `(N, …)`. To a stack, with all of the stack's axes in front; or `(N, D)`, or one
+            axis, for all of its networks.
+        train_flg : bool
+            Whether this is training.
+
+        Returns
+        -------
+        array
+            Of the shape of `x`; with a seed for each network of a stack, `(…, N, D)` from `(N, D)`.
+        """
+        self.check_input(x)
+        check_floating(self.name, x)
+        self.x = x
+        if not train_flg:
+            self.mask = None
+            return x * (1 - self.dropout_ratio)
+        counter = self.next_counter(x)
+        stack_axes = max(self.stack_axes, counter.ndim - 1)
+        own = tuple(x.shape[stack_axes:] if x.ndim >= stack_axes + 2 else x.shape)
+        self.mask = dropout_mask(counter, self.stream, own, self.dropout_ratio, x.dtype)
+        return self.fast(dropout)(x, self.mask)
+
+    def backward(self, dout: Array) -> Array:
+        """Let the gradient through where the last forward did, as much as it did.
+
+        Parameters
+        ----------
+        dout : array
+            Gradient with respect to the last output, of its shape.
+        """
+        if self.x is None:
+            raise RuntimeError(f"{self.name}.backward wants a forward before it")
+        if self.mask is None:
+            check_dout(self.name, dout, self.x)
+            return dout * (1 - self.dropout_ratio)
+        return self.fast(dropout_backward)(dout, self.x, self.mask)

@@ -1,0 +1,70 @@
+"""What every loss has."""
+
+from __future__ import annotations
+
+import copy
+from abc import ABC, abstractmethod
+from typing import ClassVar, Self
+
+from xpnet.functional._array import Array, check_concrete
+
+__all__ = ["Loss"]
+
+
+class Loss(ABC):
+    """The last layer of a network: scores and labels in, the loss out.
+
+    Attributes
+    ----------
+    metric : str
+        The function of `xpnet.metrics` that says how well such a network does.
+    name : str
+        What error messages call the loss.
+    loss : array
+        The last loss, 0-dimensional, or `(…)`, one a network.
+    y : array
+        The last predictions, `(…, N, C)`: of a classifier, probabilities.
+    x, t, sample_weight : array
+        What the last `forward` was given.
+    """
+
+    metric: ClassVar[str]
+    name: str
+    _bound = False
+
+    def __init__(self) -> None:
+        self.name = type(self).__name__
+        self.loss: Array = None
+        self.y: Array = None
+        self.x: Array = None
+        self.t: Array = None
+        self.sample_weight: Array | None = None
+
+    @abstractmethod
+    def forward(self, x: Array, t: Array, sample_weight: Array | None = None) -> Array:
+        """Compute the loss, 0-dimensional, or `(…)`, one a network."""
+
+    @abstractmethod
+    def backward(self, dout: Array | float = 1) -> Array:
+        """Give the gradient of the last loss with respect to the scores, times `dout`."""
+
+    @abstractmethod
+    def predictions(self, x: Array) -> Array:
+        """Turn scores into what the network predicts, of their shape: of a classifier, probabilities."""
+
+    def bind(self) -> Self:
+        """Give a copy for one call, which may be traced by `jax.jit`."""
+        bound = copy.copy(self)
+        bound._bound = True
+        return bound
+
+    def check_inputs(self, x: Array, t: Array, sample_weight: Array | None) -> None:
+        """Refuse arrays that must not be kept (TypeError): on an autograd tape, or traced."""
+        check_concrete(self.name, x, t, sample_weight, remedy=None if self._bound else (
+            "bind it first, in the traced function: loss.bind().forward(x, t)"
+        ))
+
+    def check_forward(self) -> None:
+        """Refuse a backward without a forward before it (RuntimeError)."""
+        if self.y is None:
+            raise RuntimeError(f"{self.name}.backward wants a forward before it")

@@ -1,0 +1,77 @@
+"""The book's SoftmaxWithLoss layer (chapter 5.6.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from xpnet.functional import softmax, softmax_cross_entropy, softmax_cross_entropy_backward
+from xpnet.functional._array import Array, check_concrete
+from xpnet.functional._weighted_rows import check_label_smoothing
+from xpnet.losses.loss import Loss
+
+__all__ = ["SoftmaxWithLoss"]
+
+
+class SoftmaxWithLoss(Loss):
+    """The mean cross-entropy of `softmax(x)`, for rows of one class each.
+
+    Its `y` are the probabilities. With the options, PyTorch's `CrossEntropyLoss`.
+
+    Parameters
+    ----------
+    label_smoothing : float
+        The share of each label, 0 … 1, that all classes divide among them.
+    class_weights : array or sequence of float, optional
+        By how much rows of each class count in the mean, `(C,)`, not negative: an array of the
+        scores' library and device, or a sequence, copied there at each call.
+    """
+
+    metric: ClassVar[str] = "accuracy"
+
+    def __init__(
+        self, label_smoothing: float = 0.0, class_weights: Array | Sequence[float] | None = None
+    ) -> None:
+        super().__init__()
+        check_label_smoothing(label_smoothing)
+        check_concrete(self.name, class_weights, remedy=None)
+        self.label_smoothing = label_smoothing
+        self.class_weights = class_weights
+
+    def forward(self, x: Array, t: Array, sample_weight: Array | None = None) -> Array:
+        """Compute the loss.
+
+        Parameters
+        ----------
+        x : array
+            Scores, `(N, C)`, or a stack `(…, N, C)`.
+        t : array
+            Class numbers `(…, N)` of any integer dtype, or one-hot rows `(…, N, C)`.
+        sample_weight : array, optional
+            By how much each row counts in the mean, `(…, N)`, not negative.
+
+        Returns
+        -------
+        array
+            The loss, 0-dimensional, or `(…)`, one a network. NaN where a label lies outside the
+            classes.
+        """
+        self.check_inputs(x, t, sample_weight)
+        self.loss, self.y = softmax_cross_entropy(
+            x, t, label_smoothing=self.label_smoothing, class_weights=self.class_weights,
+            sample_weight=sample_weight, return_y=True,
+        )
+        self.x, self.t, self.sample_weight = x, t, sample_weight
+        return self.loss
+
+    def backward(self, dout: Array | float = 1) -> Array:
+        """Give the gradient with respect to the scores, `(y - t) / N` times `dout`."""
+        self.check_forward()
+        return softmax_cross_entropy_backward(
+            dout, self.x, self.t, label_smoothing=self.label_smoothing,
+            class_weights=self.class_weights, sample_weight=self.sample_weight, y=self.y,
+        )
+
+    def predictions(self, x: Array) -> Array:
+        """Give `softmax(x)`."""
+        return softmax(x)

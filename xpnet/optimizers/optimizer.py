@@ -1,0 +1,163 @@
+"""What all optimisers share: the learning rate, weight decay, clipping, the state."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import KW_ONLY, dataclass
+from typing import Any, ClassVar
+
+from xpnet.functional._array import Array, array_namespace, check_floating, device, sum_dtype
+from xpnet.optimizers._arguments import not_negative, positive
+from xpnet.optimizers._arrays import along_stack, cast, check_fit
+from xpnet.optimizers.clipping import clip_by_global_norm
+from xpnet.optimizers.learning_rate import LearningRate, checked_rate, is_scheduled, rate_of_step
+
+__all__ = ["Optimizer"]
+
+
+@dataclass(eq=False)
+class Optimizer(ABC):
+    """What turns gradients into new parameters: `p - lr * direction`.
+
+    A subclass gives the directions, and the names of what it remembers for each parameter.
+
+    Parameters
+    ----------
+    lr : float, schedule, or sequence of K of them
+        Learning rate, above 0; or a function of the number of steps taken before, as
+        `xpnet.optimizers.CosineDecay`; or one of these for each member of a stack of K networks, whose
+        parameters are `(K, …)`: a sweep that trains as one.
+    weight_decay : float
+        How strongly weights are drawn to 0: `weight_decay * p` is added to the gradient, as in
+        `torch.optim` (L2 regularisation, the book's chapter 6.4.2).
+    decoupled : bool
+        Add it to the direction instead, behind the optimiser's rule, so that `p` loses
+        `lr * weight_decay * p` whatever its gradients (Loshchilov & Hutter 2019).
+    clip_norm : float, optional
+        The greatest norm of all gradients as one vector, before anything else; in a stack, of each
+        network's. See `xpnet.optimizers.clip_by_global_norm`.
+
+    Notes
+    -----
+    Parameters of 16 bits are updated in float32, and what is remembered for them is float32: the
+    square of a float16 gradient below 1e-4 would be 0. Only the new parameters are rounded.
+    """
+
+    lr: LearningRate = 0.01
+    _: KW_ONLY
+    weight_decay: float = 0.0
+    decoupled: bool = False
+    clip_norm: float | None = None
+
+    memory: ClassVar[tuple[str, ...]] = ()
+    """Names of what the rule remembers for each parameter: arrays of its shape, 0 at first."""
+    counts: ClassVar[bool] = False
+    """Whether the rule wants `state["step"]`, the number of steps taken before."""
+
+    def __post_init__(self) -> None:
+        self.lr = checked_rate(self._name, self.lr)
+        self.weight_decay = not_negative(self._name, "weight_decay", self.weight_decay)
+        if not isinstance(self.decoupled, bool):
+            raise TypeError(f"{self._name} wants decoupled to be a bool; got {self.decoupled!r}")
+        if self.clip_norm is not None:
+            self.clip_norm = positive(self._name, "clip_norm", self.clip_norm)
+
+    @abstractmethod
+    def directions(
+        self, grads: Mapping[str, Array], state: Mapping[str, Any]
+    ) -> tuple[Mapping[str, Array], dict[str, dict[str, Array]]]:
+        """Give the directions of this step by the parameters' names, and the new memory."""
+
+    def init(self, params: Mapping[str, Array]) -> dict[str, Any]:
+        """Give the state before the first step: arrays, and dictionaries of them, by name.
+
+        Parameters
+        ----------
+        params : mapping
+            Parameters by name, at least one, of one floating dtype and on one device.
+        """
+        for name, p in params.items():
+            check_floating(f'{self._name} "{name}"', p)
+        if len({sum_dtype(p) for p in params.values()}) != 1:
+            found = ", ".join(f'"{name}" {p.dtype}' for name, p in params.items())
+            raise TypeError(f"{self._name} wants parameters of one dtype; got {found or 'none'}")
+        first = next(iter(params.values()))
+        xp = array_namespace(first)
+        state: dict[str, Any] = {
+            key: {name: xp.zeros_like(p, dtype=sum_dtype(p), device=device(p))
+                  for name, p in params.items()}
+            for key in self.memory
+        }
+        if self._has_step:
+            state["step"] = xp.zeros((), dtype=xp.int32, device=device(first))
+        return state
+
+    def update(
+        self,
+        params: Mapping[str, Array],
+        grads: Mapping[str, Array],
+        state: Mapping[str, Any],
+        *,
+        stack_axes: int = 0,
+    ) -> tuple[dict[str, Array], dict[str, Any]]:
+        """Take one step.
+
+        Parameters
+        ----------
+        params, grads : mapping
+            Parameters and their gradients, by name, in equal shapes and dtypes.
+        state : dict
+            What `init` or the last `update` returned.
+        stack_axes : int
+            How many axes in front are a stack's, of networks that share nothing.
+
+        Returns
+        -------
+        params, state
+            New ones; the arguments are not changed. `network.params.update(params)` makes a
+            network hold them.
+        """
+        stack = check_fit(self._name, params, grads, stack_axes)
+        wanted = {*self.memory, "step"} if self._has_step else {*self.memory}
+        if state.keys() != wanted:
+            raise ValueError(f"{self._name} wants the state that its init gave, with "
+                             f"{sorted(wanted)}; got {sorted(state)}")
+        dtype = sum_dtype(next(iter(params.values())))
+        wide = {name: cast(p, dtype) for name, p in params.items()}
+        grads = {name: cast(g, dtype) for name, g in grads.items()}
+
+        if self.clip_norm is not None:
+            grads = clip_by_global_norm(grads, self.clip_norm, stack_axes=stack_axes)
+        if not self.decoupled:
+            grads = self._decayed(grads, wide)
+        directions, new_state = self.directions(grads, state)
+        if self.decoupled:
+            directions = self._decayed(directions, wide)
+
+        step = state.get("step")
+        like = next(iter(wide.values()))
+        lr = rate_of_step(self._name, self.lr, step, like, stack)
+        new = {}
+        for name, p in wide.items():
+            rate = along_stack(lr, p) if isinstance(self.lr, tuple) else lr
+            new[name] = cast(p - rate * directions[name], params[name].dtype)
+        if step is not None:  # asarray: sums of NumPy's 0-dimensional arrays are no arrays
+            xp = array_namespace(step)
+            new_state["step"] = xp.asarray(step + 1, dtype=step.dtype, device=device(step))
+        return new, new_state
+
+    def _decayed(
+        self, arrays: Mapping[str, Array], params: Mapping[str, Array]
+    ) -> Mapping[str, Array]:
+        if not self.weight_decay:
+            return arrays
+        return {name: a + self.weight_decay * params[name] for name, a in arrays.items()}
+
+    @property
+    def _name(self) -> str:
+        return type(self).__name__
+
+    @property
+    def _has_step(self) -> bool:
+        return self.counts or is_scheduled(self.lr)

@@ -1,0 +1,49 @@
+"""RMSprop, from the book's code (`common/optimizer.py`; chapter 6.1.5 names it)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from xpnet.functional._array import Array, array_namespace
+from xpnet.optimizers._arguments import fraction, positive
+from xpnet.optimizers.optimizer import Optimizer
+
+__all__ = ["RMSprop"]
+
+
+@dataclass(eq=False)
+class RMSprop(Optimizer):
+    """AdaGrad that forgets: `h` is the moving mean of `dW**2`, not the sum.
+
+    `h = decay_rate * h + (1 - decay_rate) * dW**2`, `W - lr * dW / (sqrt(h) + eps)`: Tieleman &
+    Hinton 2012, as `torch.optim.RMSprop`, which calls the rate `alpha`. The book's code has an `eps`
+    of 1e-7.
+
+    Parameters
+    ----------
+    decay_rate : float
+        What part of the mean remains after a step, from 0 to below 1.
+    eps : float
+        What keeps the quotient finite, above 0.
+    lr, weight_decay, decoupled, clip_norm
+        See `xpnet.optimizers.Optimizer`.
+    """
+
+    decay_rate: float = 0.99
+    eps: float = 1e-8
+    memory: ClassVar[tuple[str, ...]] = ("h",)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.decay_rate = fraction(self._name, "decay_rate", self.decay_rate)
+        self.eps = positive(self._name, "eps", self.eps)
+
+    def directions(
+        self, grads: Mapping[str, Array], state: Mapping[str, Any]
+    ) -> tuple[Mapping[str, Array], dict[str, dict[str, Array]]]:
+        """Give the gradients over the root of the mean of their squares."""
+        xp, rate = array_namespace(*grads.values()), self.decay_rate
+        h = {name: rate * state["h"][name] + (1 - rate) * (g * g) for name, g in grads.items()}
+        return {name: g / (xp.sqrt(h[name]) + self.eps) for name, g in grads.items()}, {"h": h}

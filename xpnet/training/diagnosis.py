@@ -1,0 +1,55 @@
+"""Where in a network NaN or infinity first appeared."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from xpnet.functional._array import Array
+from xpnet.networks import Network
+from xpnet.training.checks import finite
+from xpnet.training.step import Carry
+
+__all__ = ["NonFiniteLossError", "first_non_finite"]
+
+
+class NonFiniteLossError(ValueError):
+    """The loss became NaN or infinite."""
+
+
+def first_non_finite(network: Network, carry: Carry, batch: Mapping[str, Array]) -> str:
+    """Say where NaN or infinity first appears in a step; of a stack, in all of its networks.
+
+    Parameters
+    ----------
+    network : Network
+        The network.
+    carry : dict
+        What the step began with, all of it finite.
+    batch : mapping
+        What the step was given: "x", "t" and, if there is one, "weight".
+    """
+    bound = network.bind(carry["params"], carry["state"], carry["counter"])
+    found: list[str] = []
+
+    def watch(of: Any, method: str, where: str) -> None:
+        original: Callable[..., Array] = getattr(of, method)
+
+        def watched(*args: Any) -> Array:
+            out = original(*args)
+            gradients = [g for g in getattr(of, "grads", {}).values() if method == "backward"]
+            if not found and not finite([out, *gradients], network.stack_axes):
+                found.append(f"{where} of {of.name}")
+            return out
+
+        setattr(of, method, watched)
+
+    for leaf in bound.leaves():
+        watch(leaf, "forward", "the output")
+        watch(leaf, "backward", "a gradient")
+    watch(bound.last_layer, "forward", "the loss")
+    watch(bound.last_layer, "backward", "the gradient")
+    loss, grads = bound.loss_and_gradient(batch["x"], batch["t"], batch.get("weight"))
+    if not found and not finite([loss, *grads.values()], network.stack_axes):
+        found.append("what the network adds to the loss")
+    return found[0] if found else "the optimiser's update"

@@ -1,0 +1,152 @@
+"""A run on its way: what the steps change, how far it is, and how to go on from a checkpoint."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xpnet.backend import Backend
+from xpnet.functional._array import Array
+from xpnet.training.checkpoints import Checkpoints
+from xpnet.training.history import Epoch, History
+from xpnet.training.step import Carry
+from xpnet.training.stopping import Best, Watch
+
+__all__ = ["Run"]
+
+
+class Moment(NamedTuple):
+    """How far a run is. It is replaced in one assignment: an interrupt finds all of it or nothing."""
+
+    carry: Carry
+    """What the next step begins with."""
+    steps: int
+    """Steps of this epoch that are done."""
+    epochs: list[Epoch]
+    """Epochs that are done, those before this run, too."""
+    best: Best | None
+    """The best weights, if they are looked for."""
+
+
+class Run:
+    """How far a run is.
+
+    Parameters
+    ----------
+    backend : Backend
+        Of the arrays.
+    carry : dict
+        What the first step begins with.
+    history : History
+        The epochs before; takes those to come.
+    watch : Watch, optional
+        Of the best weights.
+    setting : dict
+        What has to stay the same for a run to go on as it began, as JSON values.
+
+    Attributes
+    ----------
+    before : int
+        The number of the epoch before the run's first.
+    """
+
+    def __init__(self, backend: Backend, carry: Carry, history: History, watch: Watch | None,
+                 setting: dict[str, Any]) -> None:
+        self._backend, self._setting, self._watch = backend, setting, watch
+        self.history = history
+        self._now = Moment(carry, 0, list(history.epochs), watch.begin(carry) if watch else None)
+        self._losses: list[Any] = []
+        self.before = self.epoch - 1
+
+    @property
+    def carry(self) -> Carry:
+        """What the next step begins with."""
+        return self._now.carry
+
+    @property
+    def steps(self) -> int:
+        """How many steps of this epoch are done."""
+        return self._now.steps
+
+    @property
+    def epoch(self) -> int:
+        """The number of the epoch that the next step is of."""
+        epochs = self._now.epochs
+        return epochs[-1].epoch + 1 if epochs else 1
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether there is patience left."""
+        best = self._now.best
+        return self._watch is None or best is None or self._watch.goes_on(best)
+
+    @property
+    def result(self) -> dict[str, Any]:
+        """The "params" and "state" to end with: the best, or those of the last step."""
+        return self.carry if self._now.best is None else self._now.best.arrays
+
+    def advance(self, carry: Carry, loss: Array) -> None:
+        """Take note of a step."""
+        del self._losses[self.steps:]  # what an interrupt left half done
+        self._losses.append(loss)
+        self._now = self._now._replace(carry=carry, steps=self.steps + 1)
+
+    def read_losses(self) -> NDArray[Any]:
+        """Give the losses of this epoch's steps, `(steps,)` or `(steps, K)`; the device is waited for.
+
+        One by one: JAX would compile a stack of them anew for each number of steps, for seconds.
+        """
+        for k, loss in enumerate(self._losses[:self.steps]):
+            if hasattr(loss, "shape"):
+                self._losses[k] = self._backend.to_numpy(loss).tolist()
+        return np.asarray(self._losses[:self.steps], dtype=np.float64)
+
+    def end_epoch(self, epoch: Epoch) -> None:
+        """Take note of an epoch that is done."""
+        best = self._now.best
+        if self._watch is not None and best is not None:
+            best = self._watch.look(best, self.carry, epoch.validation)
+        self._now = Moment(self.carry, 0, [*self._now.epochs, epoch], best)
+        self.publish()
+
+    def publish(self) -> None:
+        """Let the history have all epochs that are done."""
+        self.history.epochs[:] = self._now.epochs
+
+    def save(self, checkpoints: Checkpoints) -> Path:
+        """Write a checkpoint."""
+        best = self._now.best
+        about = {
+            "setting": self._setting, "before": self.before, "losses": self.read_losses().tolist(),
+            "history": [asdict(epoch) for epoch in self._now.epochs],
+            "best": best and {"values": best.values, "waited": best.waited},
+        }
+        step = (self.epoch - 1) * int(self._setting["steps"]) + self.steps
+        return checkpoints.save(self._arrays(), about, step)
+
+    def resume(self, checkpoints: Checkpoints) -> None:
+        """Go on from the newest checkpoint.
+
+        Raises
+        ------
+        ValueError
+            If it is of another network, another optimiser or other data.
+        """
+        carry, about, path = checkpoints.load(self._arrays())
+        for name, value in self._setting.items():
+            if (found := about["setting"].get(name)) != value:
+                raise ValueError(f"{path}: a run with {name} {found} can only go on with it; "
+                                 f"got {value}")
+        best = {"arrays": carry.pop("best"), **(about["best"] or {})}
+        self._losses, self.before = list(about["losses"]), about["before"]
+        self._now = Moment(carry, len(self._losses), [Epoch(**row) for row in about["history"]],
+                           Best(**best) if self._watch else None)
+        self.publish()
+
+    def _arrays(self) -> dict[str, Any]:
+        best = self._now.best
+        return {**self.carry, "best": {} if best is None else best.arrays}

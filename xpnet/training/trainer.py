@@ -1,0 +1,160 @@
+"""The epochs of a run."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xpnet.networks import Network
+from xpnet.training.batches import epoch_batches
+from xpnet.training.checkpoints import Checkpoints
+from xpnet.training.checks import finite
+from xpnet.training.data import Data
+from xpnet.training.diagnosis import NonFiniteLossError, first_non_finite
+from xpnet.training.evaluation import Evaluation
+from xpnet.training.history import Epoch, History
+from xpnet.training.progress import Progress
+from xpnet.training.run import Run
+from xpnet.training.step import Step, gathered
+
+__all__ = ["Callback", "Trainer"]
+
+Callback = Callable[[Network, History], object]
+
+INTERVAL = 0.2
+"""Seconds between two looks at the losses: each waits for the device."""
+
+
+class Trainer:
+    """Takes a run from step to step.
+
+    Parameters
+    ----------
+    network : Network
+        What is trained.
+    run : Run
+        How far it is.
+    step : callable
+        The compiled step.
+    data : Data
+        The rows.
+    seed : int or sequence of int
+        Of their order.
+    batch_size : int
+        Rows of a step.
+    shared : bool
+        Whether a stack of networks shares the batches.
+    measure : Evaluation, optional
+        Measures on the validation data.
+    callbacks : sequence of callable
+        Called after each epoch.
+    checkpoints : Checkpoints, optional
+        Where to write them.
+    bar : Progress
+        The progress bar.
+    """
+
+    def __init__(
+        self, network: Network, run: Run, step: Step, data: Data, seed: int | Sequence[int],
+        batch_size: int, shared: bool, measure: Evaluation | None, callbacks: Sequence[Callback],
+        checkpoints: Checkpoints | None, bar: Progress,
+    ) -> None:
+        self._network, self._run, self._step, self._data = network, run, step, data
+        self._seed, self._batch_size, self._shared = seed, batch_size, shared
+        self._measure, self._callbacks = measure, callbacks
+        self._checkpoints, self._bar = checkpoints, bar
+        before = run.history.epochs[-1].seconds if run.history.epochs else 0.0
+        self._start = time.perf_counter() - before
+        self._next_look = 0.0
+        self._verified = run.carry, run.steps
+        """What was last seen to be finite, and how many steps of the epoch had led there."""
+
+    def train(self, last: int) -> None:
+        """Train until an epoch is done."""
+        run = self._run
+        going = run.goes_on
+        try:
+            while going and run.epoch <= last:
+                going = self._epoch()
+                if not going or run.epoch > last:
+                    self._save()
+            self._hold(run.result)
+        except KeyboardInterrupt:
+            run.publish()
+            if self._is_sound():
+                self._hold(run.carry)
+                self._save()
+            raise
+
+    def _epoch(self) -> bool:
+        """Train for an epoch, or the rest of one; tell whether to go on."""
+        run, done = self._run, self._run.steps
+        order = epoch_batches(self._data.rows, self._batch_size, self._seed, run.epoch)
+        start = time.perf_counter()
+        self._verified = run.carry, run.steps
+        for batch in self._data.batches(order, done):
+            run.advance(*self._step(run.carry, *batch))
+            self._bar.advance(self._batch_size)
+            due = self._checkpoints is not None and self._checkpoints.due()
+            if due or time.perf_counter() >= self._next_look:
+                self._look(order)
+            if due:
+                self._save()
+        losses = self._look(order)
+        samples = order[done:].size * (len(losses[0]) if self._shared and losses.ndim > 1 else 1)
+        speed = samples / (time.perf_counter() - start)
+        measured = {} if self._measure is None else self._measure(run.carry)
+        self._hold(run.carry)
+        seconds = time.perf_counter() - self._start
+        run.end_epoch(Epoch(run.epoch, losses.mean(axis=0).tolist(), measured, seconds, speed))
+        self._bar.end_epoch(run.history)
+        wishes = [callback(self._network, run.history) for callback in self._callbacks]
+        return run.goes_on and not any(isinstance(w, bool | np.bool_) and w for w in wishes)
+
+    def _save(self) -> None:
+        if self._checkpoints is not None:
+            self._run.save(self._checkpoints)
+
+    def _hold(self, arrays: dict[str, Any]) -> None:
+        self._network.params.update(arrays["params"])
+        self._network.state.update(arrays["state"])
+
+    def _is_sound(self) -> bool:
+        """Tell whether the parameters are finite; of a stack, those of some network."""
+        return finite(list(self._run.carry["params"].values()), self._network.stack_axes)
+
+    def _look(self, order: NDArray[Any]) -> NDArray[Any]:
+        """Give the losses of this epoch, all of them finite; of a stack, some in each step."""
+        losses = self._run.read_losses()
+        alive = np.isfinite(losses).reshape(len(losses), -1).any(axis=1)
+        if not alive.all() or not self._is_sound():
+            raise self._error(order, losses, alive)
+        self._verified = self._run.carry, self._run.steps
+        self._bar.look(losses[-1])
+        self._next_look = time.perf_counter() + INTERVAL
+        return losses
+
+    def _error(self, order: NDArray[Any], losses: NDArray[Any], alive: NDArray[Any]
+               ) -> NonFiniteLossError:
+        """Go the steps again from what was last seen to be finite, and say where it went wrong."""
+        epoch, axes = self._run.epoch, self._network.stack_axes
+        carry, first = self._verified
+        if alive.all():
+            said = f"step {len(losses)} of epoch {epoch} made parameters NaN or infinite"
+        else:
+            k = int(np.argmin(alive))
+            said = f"the loss became {losses[k]} at step {k + 1} of epoch {epoch}"
+        for k, batch in enumerate(self._data.batches(order, first), start=first):
+            after, loss = self._step(carry, *batch)
+            if not finite([loss, *after["params"].values()], axes):
+                where = first_non_finite(self._network, carry, gathered(*batch, self._shared))
+                said += f"; at step {k + 1} {where} held the first NaN or infinity"
+                break
+            carry = after
+        said += ": a smaller learning rate may help"
+        newest = None if self._checkpoints is None else self._checkpoints.newest()
+        return NonFiniteLossError(said + (f"; the last checkpoint is {newest}" if newest else ""))
