@@ -54,15 +54,15 @@ def mlp(**where: Any) -> Network:
     return network
 
 
-def conv_net(widths: tuple[int, ...], layers: int, *, flip: bool = True, **where: Any) -> Network:
-    """Make stages of 3×3 convolutions, each normalised, with a pooling between two stages."""
+def conv_net(widths: tuple[int, ...], **where: Any) -> Network:
+    """Make stages of two 3×3 convolutions, each normalised, with a pooling between two stages."""
     draw = Initializer("he", **where)
-    network: list[Layer] = [FlipAndShift(2, flip=flip)]
+    network: list[Layer] = [FlipAndShift(2)]
     channels = 1
     for k, width in enumerate(widths):
         if k:
             network.append(MaxPooling(2, 2, stride=2))
-        for _ in range(layers):
+        for _ in range(2):
             network += [
                 Convolution(*draw.convolution(width, channels, 3, 3), pad=1),
                 BatchNormalization(*draw.normalization(width)),
@@ -75,31 +75,45 @@ def conv_net(widths: tuple[int, ...], layers: int, *, flip: bool = True, **where
 
 def small(**where: Any) -> Network:
     """Make 16-32-64 channels, two convolutions each."""
-    return conv_net((16, 32, 64), 2, **where)
+    return conv_net((16, 32, 64), **where)
 
 
 def large(**where: Any) -> Network:
     """Make 24-48-96 channels, two convolutions each."""
-    return conv_net((24, 48, 96), 2, **where)
+    return conv_net((24, 48, 96), **where)
 
 
 def digits(**where: Any) -> Network:
-    """Make 16-32-64 channels, one convolution each."""
-    return conv_net((16, 32, 64), 1, flip=False, **where)
+    """Make 16-32-64 channels, one convolution each, the first of which halves the image."""
+    draw = Initializer("he", **where)
+    network: list[Layer] = [FlipAndShift(2, flip=False)]
+    for channels, width, size, stride in ((1, 16, 5, 2), (16, 32, 3, 1), (32, 64, 3, 1)):
+        network += [
+            Convolution(*draw.convolution(width, channels, size, size), stride, pad=size // 2),
+            BatchNormalization(*draw.normalization(width)),
+            Relu(),
+        ]
+        if stride == 1:
+            network.append(MaxPooling(2, 2, stride=2))
+    network.append(Affine(*draw.affine(64 * 3 * 3, 10)))
+    return Network(network, SoftmaxWithLoss(label_smoothing=0.1))
 
 
-def nesterov(steps: int) -> Optimizer:
-    """Make Nesterov with a warm-up and a cosine."""
-    warm = max(1, steps // 10)
-    return Nesterov(Warmup(CosineDecay(0.1, steps - warm), warm), weight_decay=5e-4)
+def nesterov(lr: float, weight_decay: float) -> Callable[[int], Optimizer]:
+    """Make Nesterov with a warm-up and a cosine, for so many steps."""
+    def for_steps(steps: int) -> Optimizer:
+        warm = max(1, steps // 10)
+        return Nesterov(Warmup(CosineDecay(lr, steps - warm), warm), weight_decay=weight_decay)
+
+    return for_steps
 
 
 RECIPES = {
     "fashion-mlp": Recipe("fashion-mnist", mlp,
                           lambda steps: AdamW(CosineDecay(2e-3, steps), weight_decay=0.05), 15, 128),
-    "fashion-conv-small": Recipe("fashion-mnist", small, nesterov, 15, 128),
-    "fashion-conv": Recipe("fashion-mnist", large, nesterov, 14, 128),
-    "digits-conv": Recipe("mnist-5k", digits, nesterov, 12, 50),
+    "fashion-conv-small": Recipe("fashion-mnist", small, nesterov(0.1, 5e-4), 15, 128),
+    "fashion-conv": Recipe("fashion-mnist", large, nesterov(0.1, 5e-4), 14, 128),
+    "digits-conv": Recipe("mnist-5k", digits, nesterov(0.05, 1e-3), 20, 50),
 }
 
 

@@ -71,11 +71,23 @@ def options() -> argparse.Namespace:
     if chosen.resume is not None:
         if chosen.out is not None:
             parser.error("--resume goes on in its own folder: leave out --out")
-        parser.set_defaults(**json.loads((chosen.resume / "options.json").read_text()))
+        parser.set_defaults(**options_of(chosen.resume))
         chosen = parser.parse_args()
     if chosen.network != "mlp" and (chosen.batch_norm or chosen.dropout or len(chosen.hidden) > 1):
         parser.error("--batch-norm, --dropout and several --hidden go with --network mlp")
     return chosen
+
+
+def options_of(out: Path) -> dict[str, Any]:
+    """Read what a run was begun with."""
+    path = out / "options.json"
+    try:
+        kept = json.loads(path.read_text())
+    except ValueError:
+        kept = None
+    if not isinstance(kept, dict):
+        raise ValueError(f"{path}: not what train.py has written")  # noqa: TRY004  the file is wrong
+    return kept
 
 
 def make_network(chosen: argparse.Namespace, shape: tuple[int, ...], backend: Backend) -> Network:
@@ -109,13 +121,14 @@ def main() -> int:
     about = {"dataset": chosen.dataset}
     checkpoints = Checkpoints(out / "checkpoints")
     try:
+        resumes = chosen.resume is not None and checkpoints.newest() is not None
         if not chosen.resume:
             write_options(out, chosen)
         optimizer = getattr(xpnet, OPTIMIZERS[chosen.optimizer])(chosen.lr)
         xpnet.fit(network, *train, optimizer=optimizer, epochs=chosen.epochs,
                   batch_size=chosen.batch_size, seed=chosen.seed, validation=test,
                   early_stopping=EarlyStopping(chosen.patience, "accuracy") if chosen.patience else None,
-                  checkpoints=checkpoints, resume=chosen.resume is not None,
+                  checkpoints=checkpoints, resume=resumes,
                   progress=not chosen.quiet, history=history)
     except KeyboardInterrupt as interrupt:
         status = status_of(interrupt)
@@ -123,7 +136,7 @@ def main() -> int:
         if isinstance(error, NonFiniteLossError) and history.epochs:
             save(out, network, history, about)
             raise NonFiniteLossError(f"{error}; what was learnt before is in {out}") from None
-        if not history.epochs:
+        if not chosen.resume and checkpoints.newest() is None:
             with suppress(OSError):
                 forget(out, created)
         raise
@@ -170,9 +183,9 @@ def write_options(out: Path, chosen: argparse.Namespace) -> None:
 
 def forget(out: Path, created: list[Path]) -> None:
     """Remove what a run that came to nothing had begun with."""
-    if created:
-        (out / "options.json").unlink(missing_ok=True)
-        for path in (out / "checkpoints", *created):
+    (out / "options.json").unlink(missing_ok=True)
+    for path in (out / "checkpoints", *created):
+        if path.exists():
             path.rmdir()
 
 

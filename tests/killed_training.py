@@ -60,10 +60,11 @@ def main() -> None:
     """Kill."""
     folder, wanted, backend = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
     rng = random.Random(int(sys.argv[4]))
-    (folder / "whole").mkdir(parents=True)
-    start = time.monotonic()
-    assert not killed(folder / "whole", backend, 100.0)
-    duration = time.monotonic() - start
+    for name in ("first", "whole"):  # the first imports the library, before there are processes
+        (folder / name).mkdir(parents=True)
+        start = time.monotonic()
+        train(folder / name, backend)
+        duration = time.monotonic() - start
     kills = run = 0
     while kills < wanted:
         run += 1

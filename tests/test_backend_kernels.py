@@ -32,27 +32,30 @@ def cupys_kernels_on_numpy() -> Kernels:
     return module.KERNELS
 
 
-@pytest.fixture(params=[*params("numpy", "torch", "jax", "cupy"), "cupy's on numpy", "numpy, 3 threads"])
+@pytest.fixture(params=[*params("numpy", "torch", "jax", "cupy"), "cupy's on numpy",
+                        "numpy, in blocks", "numpy, 3 threads"])
 def at_work(request: pytest.FixtureRequest, threads: Any) -> tuple[Variant, Kernels]:
     if request.param == "cupy's on numpy":
         return make("numpy"), cupys_kernels_on_numpy()
+    if request.param == "numpy, in blocks":
+        threads(1, 400)  # of CONVOLUTIONS[1], two images at a time, and in the end one
     if request.param == "numpy, 3 threads":
-        threads(3)
+        threads(3, 3000)  # of CONVOLUTIONS[0], two, two, and three: two at a time and one
     variant = make(request.param.partition(",")[0])
     return variant, variant.backend.kernels
 
 
 @pytest.fixture
-def threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int], None]]:
-    """Let NumPy's kernels work with so many threads, and images come in small blocks."""
+def threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int, int], None]]:
+    """Let NumPy's kernels work with so many threads, and blocks of so many numbers."""
     from xpnet_backends import numpy_convolution, numpy_kernels, numpy_threads
 
     numpy_threads._others.cache_clear()
 
-    def many(count: int) -> None:
+    def many(count: int, block: int) -> None:
         monkeypatch.setattr(numpy_threads, "thread_count", lambda: count)
-        monkeypatch.setattr(numpy_convolution, "BLOCK", 200)
-        monkeypatch.setattr(numpy_kernels, "BLOCK", 200)
+        monkeypatch.setattr(numpy_convolution, "BLOCK", block)
+        monkeypatch.setattr(numpy_kernels, "BLOCK", block)
 
     yield many
     numpy_threads._others.cache_clear()
@@ -62,7 +65,8 @@ CONVOLUTIONS = [  # N, C, H, W, FN, FH, FW, stride, pad
     (7, 3, 6, 5, 4, 3, 3, 1, 1),
     (5, 1, 6, 7, 6, 3, 2, 1, 0),  # many filters on one channel
     (4, 2, 7, 8, 3, 3, 2, (2, 3), (1, 0)),  # rows and columns left over
-    (3, 2, 4, 5, 3, 2, 2, 1, 3),  # more padding than filter
+    (3, 2, 4, 5, 3, 2, 2, 1, (3, 0)),  # more padding than filter
+    (3, 2, 4, 5, 3, 2, 2, 1, (0, 3)),
     (0, 2, 4, 5, 3, 2, 2, 1, 1),
 ]
 POOLINGS = [  # the shape of x, the window, stride, pad
@@ -160,7 +164,7 @@ def test_relu_of_numpy_gives_one_gradient_a_network_and_refuses_the_rest() -> No
     with pytest.raises(ValueError, match=r"relu_backward wants dout of shape \(1, 1, 2\)"):
         kernel(dout[..., :1], x)
     with pytest.raises(TypeError, match=r"relu_backward wants dout of dtype float64"):
-        kernel(dout.astype(np.float32), x)
+        kernel(x.astype(np.float32), x)
 
 
 def test_what_the_functions_refuse_is_refused(at_work: tuple[Variant, Kernels]) -> None:
@@ -227,7 +231,7 @@ def test_threads_are_as_the_environment_says(
 def test_work_is_shared_without_gaps_and_its_errors_come_out(threads: Any) -> None:
     from xpnet_backends.numpy_threads import share
 
-    threads(3)
+    threads(3, 1)
     for count in (0, 1, 2, 3, 10):
         for at_a_time in (None, 1, 2, 50):
             parts = share(lambda first, last: list(range(first, last)), count, at_a_time)

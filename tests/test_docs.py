@@ -7,6 +7,7 @@ from pathlib import Path
 
 from shell import ROOT, Shell
 
+
 def blocks(language: str, guide: str = "gradient_checks.md") -> list[str]:
     """Give a guide's blocks of code in a language, "" for what is printed."""
     text = (ROOT / "docs" / guide).read_text()
@@ -50,10 +51,10 @@ def test_the_guide_to_training(shell: Shell) -> None:
     program = Path(shell.folder / "guide.py")
     text = "\n".join(blocks("python", "training.md"))
     # The same program, but for a file that is smaller, on whatever there is, and fewer epochs.
-    for said, done in (("10_000_000", "1000"), ("network_on_a_gpu", "network"),
+    for said, here in (("10_000_000", "1000"), ("network_on_a_gpu", "network"),
                        ("epochs=20", "epochs=2")):
         assert said in text
-        text = text.replace(said, done)
+        text = text.replace(said, here)
     text = text.replace("x = np.memmap", """
 np.zeros((1000, 784), np.float32).tofile("images.f32")
 labels, t = t, t[:1000]

@@ -178,5 +178,7 @@ def test_arrays_that_cannot_be(quick: Variant) -> None:
             message = f"{backward.__name__} wants dout of shape {output}; got {wrong}"
             with pytest.raises(ValueError, match=re.escape(message)):
                 backward_any(quick.asarray(np.ones(wrong)), x, *window)
+    with pytest.raises(ValueError, match=r"wants dout of shape \(1, 3, 2\); got \(3, 3, 2\)"):
+        max_pooling_backward(quick.asarray(np.ones((3, 3, 2))), x[0, :1, ...], 2, 2)
     with pytest.raises(ValueError, match="H and W from 1"):
         global_average_pooling(x[..., :0])

@@ -48,6 +48,13 @@ def test_a_stack_equals_its_members() -> None:
                 np.testing.assert_allclose(actual[k], expected, rtol=1e-12, atol=1e-14)
 
 
+def test_one_network_of_a_stack_takes_images_for_several() -> None:
+    W, b, x = normal(5, (1, 2, 2, 3, 2), (1, 2), (3, 4, 2, 5, 4))
+    out = Convolution(W, b).forward(x)
+    for k in range(3):
+        np.testing.assert_allclose(out[k], Convolution(W[0], b[0]).forward(x[k]), rtol=1e-13)
+
+
 def test_it_stands_every_check() -> None:
     x, W, b = normal(3, (3, 2, 5, 4), (3, 2, 2, 3), (3,))
     layer = Convolution(W, b, stride=1, pad=1)
@@ -100,6 +107,9 @@ def test_a_backends_kernels_compute_what_is_not_stacked() -> None:
         assert stacked.forward(x).shape == (1, 2, 1, 4, 2)
         stacked.backward(np.ones((1, 2, 1, 4, 2)))
         assert stacked.dW.shape == (1, 1, 1, 2, 2)
+    biases = Convolution(W, np.ones((3, 1)), 1, (1, 0)).with_kernels(kernels)
+    for images in (x, np.stack([x, x, x])):
+        assert biases.forward(images).shape == (3, 2, 1, 4, 2)
     stacked = layer.bind({"W": W, "b": b})
     assert stacked.forward(x) == "the output"
     assert len(calls) == 3

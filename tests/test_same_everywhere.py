@@ -9,8 +9,8 @@ import pytest
 from variants import Variant, make, params
 
 from xpnet import SGD, TwoLayerNet, load_mnist
-from xpnet.training.batches import epoch_batches
-from xpnet.training.step import training_step
+from xpnet.training.batches import epoch_batches, first_counter
+from xpnet.training.step import first_carry, training_step
 
 SEEDS = range(10)
 STEPS = 500
@@ -36,14 +36,13 @@ def curve(xp: Variant, digits: Any, seed: int, dtype: str) -> Any:
     x, t = (xp.asarray(a) for a in digits)
     net = TwoLayerNet(784, 50, 10, seed=seed, backend=xp.backend, dtype=dtype)
     optimizer = SGD(0.1)
-    step = xp.backend.compile(training_step(net, optimizer))
-    params: dict[str, Any] = dict(net.params)
-    state = optimizer.init(params)
+    step = xp.backend.compile(training_step(net.with_kernels(xp.backend.kernels), optimizer, False))
+    carry = first_carry(net, optimizer, xp.backend.asarray(first_counter(seed)))
     losses: list[float] = []
     for epoch in range(1, 1 + -(-STEPS // 40)):
         batches = xp.backend.asarray(epoch_batches(len(digits[0]), 100, seed, epoch))
         for i in range(min(40, STEPS - len(losses))):
-            params, state, loss = step(params, state, x, t, batches[i, ...])
+            carry, loss = step(carry, {"x": x, "t": t}, batches[i, ...])
             losses.append(float(loss))
     return np.array(losses)
 

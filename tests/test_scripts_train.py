@@ -14,27 +14,40 @@ import pytest
 from shell import LIBRARIES, RESULTS, SCRIPTS, SHIPPED, Shell, environment
 from variants import params
 
-from xpnet import SGD, History, TwoLayerNet, fit, load_mnist, load_weights
+from xpnet import (
+    SGD,
+    History,
+    MultiLayerNet,
+    TwoLayerNet,
+    fit,
+    load_mnist,
+    load_network,
+)
 
 
 def history(folder: Path) -> list[dict[str, float]]:
     with (folder / "history.csv").open(newline="") as file:
         table = csv.DictReader(file)
-        assert table.fieldnames == ["epoch", "loss", "accuracy", "seconds", "samples_per_second"]
+        assert table.fieldnames == [
+            "epoch", "loss", "validation loss", "accuracy", "seconds", "samples per second"]
         return [{name: float(value) for name, value in row.items()} for row in table]
+
+
+KEPT = ["checkpoints", "options.json"]
+"""What --resume wants."""
 
 
 def check_results(out: Path) -> None:
     """See that a run's results are all there, and its pictures pictures."""
-    assert sorted(path.name for path in out.iterdir()) == RESULTS
+    assert sorted(path.name for path in out.iterdir()) == sorted([*RESULTS, *KEPT])
     for name in ("curves.png", "predictions.png"):
         assert (out / name).read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
 
 
 def accuracy_of(folder: Path, dtype: str = "float32") -> float:
     """Load the weights of a run, see that they are finite, and compute the test accuracy."""
-    network = TwoLayerNet(784, 100, 10, dtype=dtype)
-    load_weights(folder / "weights.safetensors", network)
+    network = load_network(folder / "weights.safetensors")
+    assert all(p.dtype == dtype for p in network.params.values())
     assert all(np.isfinite(p).all() for p in network.params.values())
     _, (x, t) = load_mnist()
     return float(network.accuracy(x, t))
@@ -53,7 +66,7 @@ def last_line(done: subprocess.CompletedProcess[str], out: str) -> float:
 def five_epochs() -> History:
     """Train in this process, on NumPy, as train.py should on every library."""
     train, test = load_mnist()
-    network = TwoLayerNet(784, 100, 10, weight_init_std="he", seed=1, dtype="float32")
+    network = MultiLayerNet(784, [100], 10, seed=1, dtype="float32")
     return fit(network, *train, optimizer=SGD(0.5), epochs=5, batch_size=100, seed=1,
                validation=test, progress=False)
 
@@ -78,8 +91,8 @@ def test_train_on_every_library(shell: Shell, five_epochs: History, library: str
     assert sorted(row["seconds"] for row in rows) == [row["seconds"] for row in rows]
     for row, epoch in zip(rows, five_epochs.epochs, strict=True):
         assert row["loss"] == pytest.approx(epoch.loss, rel=1e-3)
-        assert row["accuracy"] == pytest.approx(epoch.accuracy, abs=0.003)
-        assert row["samples_per_second"] > 0
+        assert row["accuracy"] == pytest.approx(epoch.validation["accuracy"], abs=0.003)
+        assert row["samples per second"] > 0
 
 
 def test_defaults_reach_94_percent(shell: Shell) -> None:
@@ -102,8 +115,8 @@ def test_quiet_and_no_plot(shell: Shell) -> None:
     assert done.stderr == ""
     assert done.stdout.count("\n") == 1
     last_line(done, "deep/run")
-    assert sorted(path.name for path in (shell.folder / "deep/run").iterdir()) == [
-        "history.csv", "weights.safetensors"]
+    assert sorted(path.name for path in (shell.folder / "deep/run").iterdir()) == sorted([
+        "history.csv", "weights.safetensors", *KEPT])
 
 
 def test_options_take_effect(shell: Shell) -> None:
@@ -111,8 +124,7 @@ def test_options_take_effect(shell: Shell) -> None:
                        "--dtype", "float64", "--lr", 0.25, "--seed", 3, "--out", "run",
                        "--data-dir", SHIPPED, "--device", "cpu")
     assert done.returncode == 0, done.stderr
-    found = TwoLayerNet(784, 7, 10, dtype="float64")
-    load_weights(shell.folder / "run/weights.safetensors", found)
+    found = load_network(shell.folder / "run/weights.safetensors")
     expected = TwoLayerNet(784, 7, 10, weight_init_std="he", seed=3, dtype="float64")
     (x, t), _ = load_mnist()
     grads = expected.gradient(x, t)
@@ -157,13 +169,13 @@ def test_help(shell: Shell, script: str) -> None:
     assert ("--epochs" in done.stdout) is (script == "train.py")
 
 
-@pytest.mark.skipif(os.name != "posix", reason="only POSIX has SIGINT")
-def test_interrupt(shell: Shell) -> None:
+def interrupted(shell: Shell, by: signal.Signals, *options: object) -> tuple[int, str, bytes]:
+    """Begin to train, send a signal after the first epoch; give status, output and errors."""
     # A process started in the background may have been told to ignore SIGINT.
     runner = shell.runner("import signal\n"
                           "signal.signal(signal.SIGINT, signal.default_int_handler)", "train.py")
     with subprocess.Popen(
-        [sys.executable, str(runner), "--epochs", "1000000", "--out", "run"],
+        [sys.executable, str(runner), "--epochs", "1000000", *map(str, options)],
         cwd=shell.folder, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     ) as process:
         try:
@@ -173,21 +185,28 @@ def test_interrupt(shell: Shell) -> None:
                 chunk = os.read(process.stderr.fileno(), 4096)
                 assert chunk, shown
                 shown += chunk
-            process.send_signal(signal.SIGINT)
+            process.send_signal(by)
             stdout, rest = process.communicate(timeout=60)
         finally:
             process.kill()
-    assert process.returncode == 130
-    assert b"Traceback" not in shown + rest
+    return process.returncode, stdout.decode(), shown + rest
+
+
+@pytest.mark.skipif(os.name != "posix", reason="only POSIX has signals")
+@pytest.mark.parametrize(("by", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_interrupt(shell: Shell, by: signal.Signals, status: int) -> None:
+    returned, stdout, stderr = interrupted(shell, by, "--out", "run")
+    assert returned == status
+    assert b"Traceback" not in stderr
     found = re.fullmatch(
-        r"interrupted after (\d+) epochs, test accuracy (0\.\d{4}), \d+\.\d s, run\n",
-        stdout.decode())
+        r"interrupted after (\d+) epochs, test accuracy (0\.\d{4}), \d+\.\d s, run\n", stdout)
     assert found, stdout
     out = shell.folder / "run"
     check_results(out)
     assert len(history(out)) == int(found[1]) >= 1
     assert accuracy_of(out) == pytest.approx(float(found[2]), abs=1e-4)
     assert float(found[2]) > 0.8  # what was learnt is not lost
+    assert len(list((out / "checkpoints").iterdir())) == 1
 
 
 def test_two_that_begin_in_the_same_second_have_a_folder_each(shell: Shell) -> None:
@@ -224,15 +243,95 @@ def test_a_reader_that_goes_away(shell: Shell) -> None:
     assert (shell.folder / "run/weights.safetensors").is_file()
 
 
+LATE = """
+import xpnet.training.run as run
+read_losses = run.Run.read_losses
+def broken(self):
+    losses = read_losses(self)
+    return losses * (float("nan") if self.epoch == 3 else 1)
+run.Run.read_losses = broken
+"""
+
+
 def test_a_loss_that_becomes_nan_late_keeps_what_was_learnt(shell: Shell) -> None:
-    late = ("import xpnet.training.loop as loop\n"
-            "mean_loss = loop.mean_loss\n"
-            "def broken(backend, losses, epoch):\n"
-            "    if epoch == 3: raise loop.NonFiniteLossError('the loss became nan')\n"
-            "    return mean_loss(backend, losses, epoch)\n"
-            "loop.mean_loss = broken")
-    done = shell.python(shell.runner(late, "train.py"), "--quiet", "--out", "run")
+    done = shell.python(shell.runner(LATE, "train.py"), "--quiet", "--out", "run")
     assert done.returncode == 2
-    assert done.stderr == "train.py: the loss became nan; what was learnt before is in run\n"
+    assert re.fullmatch(r"train.py: the loss became nan at step 1 of epoch 3.*; what was learnt "
+                        r"before is in run\n", done.stderr), done.stderr
     assert len(history(shell.folder / "run")) == 2
     assert accuracy_of(shell.folder / "run") > 0.8
+
+
+FULL = ("--network", "mlp", "--hidden", "20,10", "--batch-norm", "--dropout", 0.2, "--optimizer",
+        "adam", "--lr", 0.01, "--seed", 3, "--batch-size", 50)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="only POSIX has signals")
+def test_a_run_that_is_resumed_ends_as_the_whole_one(shell: Shell) -> None:
+    _, stdout, _ = interrupted(shell, signal.SIGTERM, *FULL, "--no-plot", "--out", "run")
+    found = re.match(r"interrupted after (\d+) epochs", stdout)
+    assert found
+    epochs = int(found[1]) + 2
+    whole = shell.train(*FULL, "--epochs", epochs, "--quiet", "--no-plot", "--out", "whole")
+    assert whole.returncode == 0, whole.stderr
+    done = shell.train("--resume", "run", "--epochs", epochs, "--quiet", "--no-plot")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.split(",")[0] == whole.stdout.split(",")[0]
+    first, second = (load_network(shell.folder / out / "weights.safetensors")
+                     for out in ("run", "whole"))
+    for name, p in first.params.items():
+        np.testing.assert_array_equal(p, second.params[name])
+    assert [row["loss"] for row in history(shell.folder / "run")] == [
+        row["loss"] for row in history(shell.folder / "whole")]
+    assert first.arguments["hidden_size_list"] == [20, 10]
+    assert first.arguments["use_batchnorm"]
+    assert first.arguments["dropout_ration"] == 0.2
+
+
+def test_a_run_that_was_killed_before_its_first_checkpoint_begins_anew(shell: Shell) -> None:
+    killed = "import os, xpnet.training.trainer as t\nt.Trainer.train = lambda *_: os._exit(9)"
+    done = shell.python(shell.runner(killed, "train.py"), "--quiet", "--no-plot", "--epochs", 1,
+                        "--out", "run")
+    assert done.returncode == 9
+    for options in (("--out", "whole"), ("--resume", "run")):
+        done = shell.train("--quiet", "--no-plot", "--epochs", 1, *options)
+        assert (done.returncode, done.stderr) == (0, "")
+    run, whole = (load_network(shell.folder / out / "weights.safetensors")
+                  for out in ("run", "whole"))
+    for name, p in run.params.items():
+        np.testing.assert_array_equal(p, whole.params[name])
+
+
+def test_a_broken_checkpoint_is_told_and_passed_over(shell: Shell) -> None:
+    done = shell.train("--quiet", "--no-plot", "--epochs", 1, "--out", "run")
+    (path,) = (shell.folder / "run/checkpoints").iterdir()
+    newer = path.with_name("step-00000099.safetensors")
+    newer.write_bytes(path.read_bytes()[:-10])
+    done = shell.train("--quiet", "--no-plot", "--epochs", 2, "--resume", "run")
+    assert done.returncode == 0
+    assert re.fullmatch(r"passed over: run/checkpoints/step-00000099.safetensors: .*\n", done.stderr)
+    assert len(history(shell.folder / "run")) == 2
+
+
+def test_patience(shell: Shell) -> None:
+    done = shell.train("--quiet", "--no-plot", "--epochs", 30, "--patience", 1, "--out", "run",
+                       "--hidden", 5)
+    assert done.returncode == 0
+    accuracies = [row["accuracy"] for row in history(shell.folder / "run")]
+    assert len(accuracies) < 30
+    assert accuracies[-1] <= accuracies[-2] == max(accuracies)
+    assert last_line(done, "run") == pytest.approx(max(accuracies), abs=5e-5)
+
+
+@pytest.mark.parametrize("network", ["simple-conv", "deep-conv"])
+def test_networks_of_the_book(shell: Shell, network: str) -> None:
+    small = ("import gzip, xpnet\nload = xpnet.load_mnist\n"
+             "def few(**options):\n"
+             "    return tuple((x[:200], t[:200]) for x, t in load(**options))\n"
+             "xpnet.load_mnist = few")
+    done = shell.python(shell.runner(small, "train.py"), "--quiet", "--no-plot", "--network", network,
+                        "--epochs", 1, "--hidden", 7, "--lr", 0.01, "--out", "run")
+    assert done.returncode == 0, done.stderr
+    found = load_network(shell.folder / "run/weights.safetensors")
+    assert type(found).__name__ == {"simple-conv": "SimpleConvNet", "deep-conv": "DeepConvNet"}[network]
+    assert found.arguments["hidden_size"] == 7

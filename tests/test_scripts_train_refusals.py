@@ -21,6 +21,19 @@ from variants import params
     ("--epochs 0", ["--epochs", "a whole number from 1", "got 0"]),
     ("--hidden 0", ["--hidden", "a whole number from 1", "got 0"]),
     ("--seed -1", ["--seed", "a whole number from 0", "got -1"]),
+    ("--hidden 5,0", ["--hidden", "a whole number from 1", "got 0"]),
+    ("--hidden 5,", ["--hidden", "a whole number from 1", "got "]),
+    ("--dropout 1", ["--dropout", "a number from 0 to below 1", "got 1"]),
+    ("--dropout=-0.5", ["--dropout", "a number from 0 to below 1", "got -0.5"]),
+    ("--patience 0", ["--patience", "a whole number from 1", "got 0"]),
+    ("--optimizer nosuch", ["--optimizer", "nosuch", "nesterov"]),
+    ("--network nosuch", ["--network", "nosuch", "simple-conv"]),
+    ("--network simple-conv --batch-norm", ["--batch-norm", "go with --network mlp"]),
+    ("--network deep-conv --dropout 0.5", ["--dropout", "go with --network mlp"]),
+    ("--network simple-conv --hidden 5,5", ["several --hidden", "go with --network mlp"]),
+    ("--resume nosuch", ["nosuch/options.json", "No such file"]),
+    ("--resume empty", ["empty/options.json", "No such file"]),
+    ("--resume empty --out run", ["--resume goes on in its own folder: leave out --out"]),
     ("--dtype float16", ["--dtype", "float16", "float32", "float64"]),
     ("--dataset nosuch", ["nosuch", "mnist-5k, mnist, fashion-mnist"]),
     ("--backend nosuch", ["nosuch", "available here: numpy"]),
@@ -57,9 +70,9 @@ def test_device_without_values(shell: Shell, library: str) -> None:
 @pytest.mark.parametrize("library", params("torch"))
 def test_gpu_memory_that_is_not_enough(shell: Shell, library: str) -> None:
     # PyTorch's is a RuntimeError, not a MemoryError; JAX's is a RuntimeError too.
-    full = ("import torch, xpnet.training.loop as loop\n"
+    full = ("import torch, xpnet.training.trainer as trainer\n"
             "def batches(*_): raise torch.OutOfMemoryError('CUDA out of memory.\\nTried 9 GiB')\n"
-            "loop.epoch_batches = batches")
+            "trainer.epoch_batches = batches")
     refused(shell, f"train.py --backend {library} --quiet --out run", "out of memory. Tried 9 GiB",
             prelude=full)
 
@@ -143,6 +156,25 @@ def test_a_folder_that_holds_a_run(shell: Shell, name: str) -> None:
     refused(shell, "train.py --out run", f"run already holds a run ({name})", "--out")
 
 
+@pytest.mark.parametrize("text", ["", "[]", "{", '"mlp"'])
+def test_options_that_are_broken(shell: Shell, text: str) -> None:
+    (shell.folder / "run").mkdir()
+    (shell.folder / "run/options.json").write_text(text)
+    refused(shell, "train.py --resume run", "run/options.json: not what train.py has written")
+
+
+@pytest.mark.parametrize(("options", "wanted"), [
+    ("--batch-size 50", "a run with batch size 100 can only go on with it; got 50"),
+    ("--seed 1", "a run with seed 0 can only go on with it; got 1"),
+    ("--hidden 4", "a checkpoint of another network"),
+    ("--optimizer adam", "a checkpoint of another network, optimizer"),
+])
+def test_a_run_that_is_resumed_as_another(shell: Shell, options: str, wanted: str) -> None:
+    done = shell.train("--quiet", "--no-plot", "--epochs", 1, "--hidden", 3, "--out", "run")
+    assert done.returncode == 0
+    refused(shell, f"train.py --resume run --quiet --no-plot {options}", wanted)
+
+
 @pytest.mark.parametrize("library", params("numpy", "strict", "torch"))
 def test_loss_that_becomes_nan(shell: Shell, library: str) -> None:
     line = refused(shell, f"train.py --lr 1e20 --quiet --backend {library} --out run",
@@ -175,9 +207,9 @@ def test_missing_extra_is_told_before_training(shell: Shell, library: str, optio
     # 10**9 epochs: if it is told after training, this does not end.
     absent = (f"sys.modules.update(dict.fromkeys(['{library}', '{library}.numpy', "
               f"'{library}.figure', '{library}.auto']))\n"
-              "import xpnet.training.loop as loop\n"
+              "import xpnet.training.trainer as trainer\n"
               "def trained(*_): raise AssertionError('it trains')\n"
-              "loop.epoch_batches = trained")
+              "trainer.epoch_batches = trained")
     refused(shell, f"train.py --epochs {10**9} --out run {options}",
             f"{library}, which is not installed", "xpnet[train]", prelude=absent)
 

@@ -283,9 +283,9 @@ class Decaying(TwoLayerNet):
 
     decay = 0.1
 
-    def loss(self, x: Any, t: Any) -> Any:
+    def loss(self, x: Any, t: Any, train_flg: bool = True) -> Any:
         squares = sum((self.params[name]**2).sum() for name in ("W1", "W2"))
-        return super().loss(x, t) + 0.1 * squares / 2
+        return super().loss(x, t, train_flg) + 0.1 * squares / 2
 
     def gradient(self, x: Any, t: Any) -> dict[str, Any]:
         return {name: g + self.decay * self.params[name] if name in ("W1", "W2") else g

@@ -56,6 +56,6 @@ def test_a_split_of_nothing(rows: int, share: float, words: str) -> None:
 
 def test_the_first_counter() -> None:
     for seed, expected in ((7, [7, 0]), (2**32 - 1, [-1, 0]), ([0, 2**31], [[0, 0], [-2**31, 0]])):
-        counter = first_counter(seed)  # type: ignore[arg-type]
+        counter = first_counter(seed)
         assert counter.dtype == np.int32
         np.testing.assert_array_equal(counter, expected)

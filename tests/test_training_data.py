@@ -28,7 +28,7 @@ def workers() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name == "xpnet batches"]
 
 
-class Counting(np.memmap):  # type: ignore[type-arg]
+class Counting(np.memmap):
     """A file larger than what may be read at once: it says what was read, and refuses too much."""
 
     reads: list[int]

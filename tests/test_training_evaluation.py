@@ -121,15 +121,16 @@ def test_a_metric_that_gives_no_number(name: str) -> None:
 def test_a_metric_that_gives_no_number_for_each_network() -> None:
     net = network(make("numpy"), seed=[0, 1])
     for answer in (1.0, [1.0, 2.0, 3.0]):
-        with pytest.raises(ValueError, match="2 values, one for each network, wanted of .* mine"):
-            evaluate(net, *on_numpy(), metrics={"mine": lambda y, t, answer=answer: answer})
+        metric: Any = lambda y, t, answer=answer: answer
+        with pytest.raises(ValueError, match=r"2 values, one for each network, wanted of .* mine"):
+            evaluate(net, *on_numpy(), metrics={"mine": metric})
     assert evaluate(net, *on_numpy(), metrics={"mine": lambda y, t: [1, 2]})["mine"] == [1, 2]
 
 
 def test_bad_input() -> None:
     x, t = on_numpy()
     net = network(make("numpy"))
-    with pytest.raises(ValueError, match="evaluate wants batch_size to be a whole .* got 0"):
+    with pytest.raises(ValueError, match=r"evaluate wants batch_size to be a whole .* got 0"):
         evaluate(net, x, t, batch_size=0)
     with pytest.raises(ValueError, match=r"evaluation data \(x \(60, 1\) .*Affine1 wants x"):
         evaluate(net, x[:, :1], t)

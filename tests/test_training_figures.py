@@ -27,23 +27,61 @@ def pixels(image: NDArray[Any], colour: str) -> int:
     return int((np.abs(image - wanted).max(axis=-1) < 0.02).sum())
 
 
+BLUE, ORANGE = "#1f5fa8", "#d9730d"
+
+
+def drawn(history: History, folder: Path) -> list[NDArray[Any]]:
+    """Draw curves, and give a picture for each of the axes."""
+    draw_curves(folder / "curves.png", history)
+    image = picture(folder / "curves.png")
+    height, width, _ = image.shape
+    parts = round(width / 440)
+    assert height >= 300
+    assert width >= 400
+    return [image[:, k * width // parts:(k + 1) * width // parts] for k in range(parts)]
+
+
 @pytest.mark.parametrize(("history", "loss", "accuracy"), [
     (HISTORY, True, True),
     (History(HISTORY.epochs[:1]), True, True),  # a line of one point is invisible
-    (History([Epoch(1, 2.0, None, 1.0, 1.0), Epoch(2, 1.0, None, 1.0, 1.0)]), True, False),
-    (History([Epoch(1, 2.0, 0.5, 1.0, 1.0), Epoch(2, 2.0, 0.5, 1.0, 1.0)]), True, True),
+    (History([Epoch(1, 2.0, {}, 1.0, 1.0), Epoch(2, 1.0, {}, 1.0, 1.0)]), True, False),
+    (History([Epoch(k, 2.0, {"loss": 1.0, "accuracy": 0.5}, 1.0, 1.0) for k in (1, 2)]), True, True),
     (History(), False, False),
 ], ids=["some", "one epoch", "no accuracy", "flat", "none"])
 def test_curves(tmp_path: Path, history: History, loss: bool, accuracy: bool) -> None:
-    draw_curves(tmp_path / "curves.png", history)
-    image = picture(tmp_path / "curves.png")
-    height, width, _ = image.shape
-    assert height >= 300
-    assert width >= 800
-    left, right = image[:, :width // 2], image[:, width // 2:]
-    assert (pixels(left, "#1f5fa8") > 10) is loss
-    assert (pixels(right, "#d9730d") > 10) is accuracy
-    assert pixels(right, "#1f5fa8") == pixels(left, "#d9730d") == 0
+    left, *right = drawn(history, tmp_path)
+    assert (pixels(left, BLUE) > 10) is loss
+    assert (pixels(left, ORANGE) > 10) is accuracy  # the loss of the validation data
+    assert len(right) == int(accuracy)
+    for axes in right:
+        assert pixels(axes, ORANGE) > 10
+        assert pixels(axes, BLUE) == 0
+
+
+def test_a_line_for_each_network(tmp_path: Path) -> None:
+    def history(members: int) -> History:
+        return History([
+            Epoch(epoch, [k + 1.0 / epoch for k in range(members)],
+                  {"loss": [float(k) for k in range(members)], "confusion_matrix": [[1]] * members,
+                   "accuracy": [k / members for k in range(members)]}, 1.0, 1.0)
+            for epoch in (1, 2)
+        ])
+
+    lines = []
+    for members in (1, 4):
+        left, right, *more = drawn(history(members), tmp_path)
+        assert more == []  # a matrix is not drawn
+        lines.append([int((np.ptp(axes, axis=-1) > 0.2).sum()) for axes in (left, right)])
+    assert all(four > 2.5 * one for one, four in zip(*lines, strict=True))
+
+
+def test_values_that_are_not_finite_are_left_out(tmp_path: Path) -> None:
+    nan, inf = float("nan"), float("inf")
+    left, right = drawn(History([Epoch(1, 2.0, {"loss": inf, "r2_score": nan}, 1.0, 1.0),
+                                 Epoch(2, nan, {"loss": 1.0, "r2_score": 0.5}, 1.0, 1.0),
+                                 Epoch(3, 1.0, {"loss": nan, "r2_score": 0.6}, 1.0, 1.0)]), tmp_path)
+    assert pixels(right, ORANGE) > 10
+    assert left.shape == right.shape
 
 
 @pytest.mark.parametrize("images", [1, 8, 9, 24])

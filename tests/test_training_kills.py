@@ -11,7 +11,7 @@ import pytest
 from shell import ROOT, environment
 from variants import params
 
-KILLS = int(os.environ.get("XPNET_KILLS", "6"))
+KILLS = int(os.environ.get("XPNET_KILLS", "4"))
 """How many; fifty, to be sure."""
 
 

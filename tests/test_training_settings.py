@@ -96,7 +96,8 @@ def test_seeds() -> None:
         found = checked_seed(stack, seeds)
         assert found == [3, 4]
         assert {type(s) for s in found} == {int}
-    for seed in (-1, 2**32, 1.0, True, "12", None, [0, -1], [0, True], [0.5, 1], np.nan):
+    wrong: Any = (-1, 2**32, 1.0, True, "12", None, [0, -1], [0, True], [0.5, 1], np.nan)
+    for seed in wrong:
         with pytest.raises(ValueError, match=r"whole numbers from 0 to 2\*\*32 - 1; got"):
             checked_seed(stack, seed)
     for seeds in ([], [0], [0, 1, 2]):

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pytest
@@ -23,6 +24,7 @@ from variants import make
 
 from xpnet import SGD, Adam, Checkpoints, EarlyStopping, History
 from xpnet.training import trainer
+from xpnet.training.run import Run
 
 X, T = on_numpy()
 NUMPY = make("numpy")
@@ -118,7 +120,7 @@ class InterruptAt:
         self.event = event
         self.seen: list[tuple[str, int | None]] = []
 
-    def __enter__(self) -> InterruptAt:
+    def __enter__(self) -> Self:
         sys.settrace(self.call)
         return self
 
@@ -149,6 +151,8 @@ def whole_run(folder: Path, net: Any, **options: Any) -> History:
                  resume=resume, **options)
 
 
+@pytest.mark.filterwarnings("ignore::ResourceWarning")  # of files between `open` and `with`
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_ctrl_c_at_any_moment_loses_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -175,6 +179,7 @@ def test_ctrl_c_at_any_moment_loses_nothing(
                 whole_run(folder, stopped, history=history)
         except KeyboardInterrupt:
             caught += 1
+        gc.collect()  # it may have come before the folder's lock was given back
         assert all(np.isfinite(a).all() for a in values(stopped).values())
         assert without_times(history) == without_times(expected)[:len(history.epochs)]
         if Checkpoints(folder).newest() is None:  # before the first step, or with nothing to lose
@@ -254,8 +259,13 @@ def test_a_checkpoint_is_written_when_it_is_due(
 
 def test_losses_are_read_seldom(monkeypatch: pytest.MonkeyPatch) -> None:
     reads = []
-    read = trainer.Run.read_losses
-    monkeypatch.setattr(trainer.Run, "read_losses", lambda run: reads.append(run.steps) or read(run))
+    read = Run.read_losses
+
+    def counted(run: Run) -> Any:
+        reads.append(run.steps)
+        return read(run)
+
+    monkeypatch.setattr(Run, "read_losses", counted)
     monkeypatch.setattr(trainer, "INTERVAL", 1e9)
     train(network(NUMPY), X, T)
     assert reads == [1, 6, 6, 6]  # once at the beginning, then at the end of each epoch
@@ -285,7 +295,7 @@ def test_a_full_disk_ends_the_run_and_loses_nothing(
     train(whole, X, T)
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", full)
-        with pytest.raises(OSError, match="No space left on device.*step-0"):
+        with pytest.raises(OSError, match=r"No space left on device.*step-0"):
             train(net, X, T, checkpoints=Checkpoints(tmp_path, seconds=0))
     resumed = network(NUMPY, seed=7)
     train(resumed, X, T, checkpoints=tmp_path, resume=True)

@@ -138,6 +138,6 @@ class Convolution(Layer):
         return rows[lo - first * K:hi - first * K, ...]
 
     def _call(self, function: Callable[..., Any], *arrays: Array) -> Any:
-        if self.x.ndim == self.W.ndim == 4 and self.b.ndim == 1:
+        if self.W.ndim == 4 and self.b.ndim == 1:  # nothing is stacked, or `forward` would refuse x
             function = self.fast(function)
         return function(*arrays, stride=self.stride, pad=self.pad)
