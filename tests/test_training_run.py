@@ -328,3 +328,14 @@ def test_losses_of_a_stack(variant: str) -> None:
         if k == 1:
             np.testing.assert_array_equal(run.read_losses(), [[0, 0], [1, 10]])
     np.testing.assert_array_equal(run.read_losses(), [[0, 0], [1, 10], [2, 20]])
+
+
+def test_seconds_count_on_after_a_resume(tmp_path: Path) -> None:
+    def slow(net: Any, history: History) -> None:
+        time.sleep(0.3)
+
+    x, t = on_numpy()
+    train(network(make("numpy")), x, t, epochs=1, callbacks=[slow], checkpoints=tmp_path)
+    history = train(network(make("numpy")), x, t, epochs=2, checkpoints=tmp_path, resume=True)
+    first, second = (epoch.seconds for epoch in history.epochs)
+    assert first < 0.3 < second  # what came after the first epoch, before its checkpoint, counts

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import gc
 import os
-import signal
 import sys
 from pathlib import Path
 from types import FrameType
@@ -28,7 +27,7 @@ from xpnet.training.run import Run
 
 X, T = on_numpy()
 NUMPY = make("numpy")
-INTERRUPTS = int(os.environ.get("XPNET_INTERRUPTS", "25"))
+INTERRUPTS = int(os.environ.get("XPNET_INTERRUPTS", "15"))
 
 
 class Interrupt(SGD):
@@ -40,7 +39,7 @@ class Interrupt(SGD):
 
     def update(self, *args: Any, **options: Any) -> Any:
         if self.steps == 0:
-            signal.raise_signal(signal.SIGINT)
+            raise KeyboardInterrupt
         self.steps -= 1
         return super().update(*args, **options)
 
@@ -76,7 +75,7 @@ def test_an_interrupt_keeps_the_steps_of_an_epoch_that_is_not_done(tmp_path: Pat
 class BreakingThenInterrupted(Breaking):
     def update(self, params: Any, grads: Any, state: Any, **options: Any) -> Any:
         if state["step"] > self.steps:
-            signal.raise_signal(signal.SIGINT)
+            raise KeyboardInterrupt
         return super().update(params, grads, state, **options)
 
 

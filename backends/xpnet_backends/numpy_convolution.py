@@ -124,7 +124,7 @@ def _fold(dout: Any, x: Any, W: Any, windows: Windows) -> tuple[Any, Any]:
     """Give dx, which adds up at each pixel what belongs to it in all windows, and dW."""
     FN, C, FH, FW = W.shape
     OW = windows.output[1]
-    columns = W.reshape(FN, -1).T
+    columns = np.ascontiguousarray(W.reshape(FN, -1).T)
     dx = np.empty(x.shape, x.dtype)
 
     def work(first: int, last: int) -> Any:

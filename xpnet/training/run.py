@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xpnet.backend import Backend
-from xpnet.functional._array import Array
+from xpnet.functional._array import Array, array_namespace, sum_dtype
 from xpnet.training.checkpoints import Checkpoints
 from xpnet.training.history import Epoch, History
 from xpnet.training.step import Carry
@@ -52,6 +52,8 @@ class Run:
     ----------
     before : int
         The number of the epoch before the run's first.
+    seconds : float
+        How long the run took before it was resumed, with that of the epochs before.
     """
 
     def __init__(self, backend: Backend, carry: Carry, history: History, watch: Watch | None,
@@ -61,6 +63,7 @@ class Run:
         self._now = Moment(carry, 0, list(history.epochs), watch.begin(carry) if watch else None)
         self._losses: list[Any] = []
         self.before = self.epoch - 1
+        self.seconds = history.epochs[-1].seconds if history.epochs else 0.0
 
     @property
     def carry(self) -> Carry:
@@ -102,7 +105,8 @@ class Run:
         """
         for k, loss in enumerate(self._losses[:self.steps]):
             if hasattr(loss, "shape"):
-                self._losses[k] = self._backend.to_numpy(loss).tolist()
+                wide = array_namespace(loss).astype(loss, sum_dtype(loss), copy=False)
+                self._losses[k] = self._backend.to_numpy(wide).tolist()
         return np.asarray(self._losses[:self.steps], dtype=np.float64)
 
     def end_epoch(self, epoch: Epoch) -> None:
@@ -117,11 +121,12 @@ class Run:
         """Let the history have all epochs that are done."""
         self.history.epochs[:] = self._now.epochs
 
-    def save(self, checkpoints: Checkpoints) -> Path:
-        """Write a checkpoint."""
+    def save(self, checkpoints: Checkpoints, seconds: float) -> Path:
+        """Write a checkpoint, so many seconds after the run began."""
         best = self._now.best
         about = {
-            "setting": self._setting, "before": self.before, "losses": self.read_losses().tolist(),
+            "setting": self._setting, "before": self.before, "seconds": seconds,
+            "losses": self.read_losses().tolist(),
             "history": [asdict(epoch) for epoch in self._now.epochs],
             "best": best and {"values": best.values, "waited": best.waited},
         }
@@ -142,7 +147,8 @@ class Run:
                 raise ValueError(f"{path}: a run with {name} {found} can only go on with it; "
                                  f"got {value}")
         best = {"arrays": carry.pop("best"), **(about["best"] or {})}
-        self._losses, self.before = list(about["losses"]), about["before"]
+        self._losses = list(about["losses"])
+        self.before, self.seconds = about["before"], about["seconds"]
         self._now = Moment(carry, len(self._losses), [Epoch(**row) for row in about["history"]],
                            Best(**best) if self._watch else None)
         self.publish()

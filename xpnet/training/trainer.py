@@ -67,8 +67,7 @@ class Trainer:
         self._seed, self._batch_size, self._shared = seed, batch_size, shared
         self._measure, self._callbacks = measure, callbacks
         self._checkpoints, self._bar = checkpoints, bar
-        before = run.history.epochs[-1].seconds if run.history.epochs else 0.0
-        self._start = time.perf_counter() - before
+        self._start = time.perf_counter() - run.seconds
         self._next_look = 0.0
         self._verified = run.carry, run.steps
         """What was last seen to be finite, and how many steps of the epoch had led there."""
@@ -117,7 +116,7 @@ class Trainer:
 
     def _save(self) -> None:
         if self._checkpoints is not None:
-            self._run.save(self._checkpoints)
+            self._run.save(self._checkpoints, time.perf_counter() - self._start)
 
     def _hold(self, arrays: dict[str, Any]) -> None:
         self._network.params.update(arrays["params"])
