@@ -110,6 +110,9 @@ def compare(
         actual = kernels[name](*inputs, *arguments, **keywords)
         for a, e in zip(*((r if isinstance(r, tuple) else (r,)) for r in (actual, expected)),
                         strict=True):
+            if e is None:  # a dx that is not wanted
+                assert a is None
+                continue
             variant.check(a, e, rtol=rtol, atol=atol)
             if a.ndim and variant.id in ("numpy", "torch"):  # it is nobody else's
                 a[...] = 7
@@ -124,7 +127,28 @@ def test_convolution(at_work: tuple[Variant, Kernels], dtype: str) -> None:
         arrays = normal(0, dtype, (N, C, H, W), (FN, C, FH, FW), (FN,))
         out = compare(at_work, "convolution", arrays, stride=stride, pad=pad)
         dout = normal(1, dtype, out.shape)
-        compare(at_work, "convolution_backward", dout + arrays, stride=stride, pad=pad)
+        for with_dx in (True, False):
+            compare(at_work, "convolution_backward", dout + arrays, stride=stride, pad=pad,
+                    with_dx=with_dx)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_batch_normalization(at_work: tuple[Variant, Kernels], dtype: str) -> None:
+    for shape, axis in (((8, 5), -1), ((1, 5), -1), ((4, 5, 3, 2), -3), ((0, 5), -1)):
+        arrays = [a + b for a, b in zip(normal(0, dtype, shape, (5,), (5,)), (3, 0, 0), strict=True)]
+        _, mean, var = compare(at_work, "batch_normalization", arrays, axis=axis, eps=1e-3)
+        dout = normal(1, dtype, shape)
+        compare(at_work, "batch_normalization_backward", dout + arrays, axis=axis, eps=1e-3)
+        variant, kernels = at_work
+        if "batch_normalization_backward" in kernels:
+            given: dict[str, Any] = {"axis": axis, "eps": 1e-3}
+            expected = functional.batch_normalization_backward(
+                *dout, *arrays, mean=mean, var=var, **given)
+            handed_on = {"mean": variant.asarray(mean), "var": variant.asarray(var)}
+            found = kernels["batch_normalization_backward"](
+                *map(variant.asarray, dout + arrays), **handed_on, **given)
+            rtol, atol = (1e-11, 1e-12) if dtype == "float64" else (1e-4, 1e-5)
+            variant.check_all(found, expected, rtol=rtol, atol=atol)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -201,12 +225,22 @@ def test_jaxs_kernels_can_be_compiled() -> None:
 def test_which_kernels_there_are(at_work: tuple[Variant, Kernels]) -> None:
     variant, kernels = at_work
     convolution, pooling = {"convolution", "convolution_backward"}, {"max_pooling_backward"}
-    pays = {"numpy": convolution | pooling | {"max_pooling"}, "torch": convolution | pooling,
+    normalization = {"batch_normalization", "batch_normalization_backward"}
+    pays = {"numpy": convolution | pooling | {"max_pooling"}, "torch": convolution | pooling | normalization,
             "jax": convolution, "cupy": convolution | pooling | {"max_pooling"}}
     assert kernels.keys() - {"relu", "relu_backward"} == pays[variant.id]
     assert make("strict").backend.kernels == {}
 
 
+
+
+@pytest.mark.parametrize("shape", [(), (3,), (4, 5)])
+def test_relu_backward(at_work: tuple[Variant, Kernels], shape: tuple[int, ...]) -> None:
+    x, dout = (a[()] if shape else np.asarray(a) for a in normal(0, "float64", shape, shape))
+    for edge in (0.0, -0.0, np.nan, np.inf):
+        compare(at_work, "relu_backward", [dout, np.where(x > 0.3, edge, x)])
+    if len(shape) == 2:
+        compare(at_work, "relu_backward", [np.stack([dout, dout]), x[None, ...]])
 
 
 @pytest.mark.parametrize(("variables", "threads"), [

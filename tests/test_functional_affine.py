@@ -19,6 +19,18 @@ def normal(seed: int, *shapes: tuple[int, ...]) -> list[Any]:
     return [rng.standard_normal(shape) for shape in shapes]
 
 
+def test_without_dx_the_others_are_the_same(xp: Variant) -> None:
+    rng = np.random.default_rng(0)
+    dout, x, W, b = (rng.standard_normal(shape) for shape in ((5, 2), (5, 4), (4, 2), (2,)))
+
+    def both(*arrays: Any) -> Any:
+        dx, dW, db = affine_backward(*arrays, with_dx=False)
+        assert dx is None
+        return dW, db
+
+    xp.check_all(xp.run(both, dout, x, W, b), (x.T @ dout, dout.sum(0)), rtol=1e-12)
+
+
 def test_the_books_example(xp: Variant) -> None:
     # Chapter 5.6.2: X @ W + B, and the gradient of B as the sum over the rows.
     x, W, b = np.ones((2, 2)), np.array([[0.0, 0, 0], [10, 10, 10]]), np.array([1.0, 2, 3])

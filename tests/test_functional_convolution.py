@@ -63,6 +63,18 @@ def test_autograds_values_and_gradients(xp: Variant, dtype: str) -> None:
                      dtype=dtype, rtol=rtol, atol=atol)
 
 
+def test_without_dx_the_others_are_the_same(xp: Variant) -> None:
+    dout, x, W, b = normal(0, (2, 4, 5, 5), (2, 3, 5, 5), (4, 3, 3, 3), (4,))
+
+    def both(*arrays: Any) -> Any:
+        dx, dW, db = convolution_backward(*arrays, pad=1, with_dx=False)
+        assert dx is None
+        return dW, db
+
+    expected = convolution_backward(dout, x, W, b, pad=1)
+    xp.check_all(xp.run(both, dout, x, W, b), expected[1:], rtol=1e-12)
+
+
 STACKS = [  # stack axes of x, W, b and the output
     ((), (3,), (3,), (3,)),
     ((2, 1), (3,), (2, 3), (2, 3)),

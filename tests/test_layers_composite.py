@@ -185,6 +185,36 @@ def test_the_mean_prediction_of_a_stack(eager: Variant) -> None:
         stack.member(0).mean_prediction(eager.asarray(X))
 
 
+def test_of_the_first_layer_only_the_parameters_gradients_are_computed() -> None:
+    asked = []
+
+    class Asked(Affine):
+        def backward(self, dout: Any) -> Any:
+            asked.append(self.name)
+            return super().backward(dout)
+
+    draw = Initializer(seed=0)
+    W, b, V, c = *draw.affine(4, 3), *draw.affine(3, 2)
+    net = Network([Relu(), Asked(W, b), Relu(), Asked(V, c)])
+    t = np.array([0, 1, 1, 0, 1])
+    grads = net.gradient(X, t)
+    assert asked == ["Asked2"]
+    net.backward(net.last_layer.backward())
+    assert asked == ["Asked2", "Asked2", "Asked1"]
+    for name, g in net.grads.items():
+        np.testing.assert_array_equal(g, grads[name])
+    nested = Network([Sequential([Relu(), Asked(W, b)]), Residual(Asked(*draw.affine(3, 3)))])
+    asked.clear()
+    grads = nested.gradient(X, t)
+    assert asked == ["Residual1.body.Asked1"]
+    nested.backward(nested.last_layer.backward())
+    for name, g in nested.grads.items():
+        np.testing.assert_array_equal(g, grads[name])
+    Network([Relu()]).gradient(X, t)  # in which there is nothing to be computed
+    with pytest.raises(RuntimeError, match="backward wants a forward before it"):
+        Affine(W, b).backward_params(X)
+
+
 def test_kernels_reach_every_leaf() -> None:
     called = []
 

@@ -101,7 +101,8 @@ def test_a_backends_kernels_compute_what_is_not_stacked() -> None:
     assert layer.backward(dout) == "dx"
     assert (layer.dW, layer.db) == ("dW", "db")
     keywords = {"stride": (1, 1), "pad": (1, 0)}
-    assert calls == [("forward", x, W, b, keywords), ("backward", dout, x, W, b, keywords)]
+    assert calls == [("forward", x, W, b, keywords),
+                     ("backward", dout, x, W, b, {**keywords, "with_dx": True})]
 
     for stacked in (layer.bind({"W": W[None]}), layer.bind({"b": b[None]})):
         assert stacked.forward(x).shape == (1, 2, 1, 4, 2)

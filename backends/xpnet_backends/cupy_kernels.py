@@ -27,19 +27,22 @@ def convolution(x: Any, W: Any, b: Any, *, stride: Pair = 1, pad: Pair = 0) -> A
 
 
 def convolution_backward(
-    dout: Any, x: Any, W: Any, b: Any, *, stride: Pair = 1, pad: Pair = 0
+    dout: Any, x: Any, W: Any, b: Any, *, stride: Pair = 1, pad: Pair = 0, with_dx: bool = True
 ) -> tuple[Any, Any, Any]:
     """Stand in for `xpnet.functional.convolution_backward`."""
     windows = check_convolution("convolution_backward", x, W, b, stride, pad, dout)
     FN, C, FH, FW = W.shape
     OH, OW = windows.output
     rows = dout.reshape(dout.shape[0], FN, OH * OW)
-    dW = cupy.matmul(rows, _columns(x, windows).swapaxes(1, 2)).sum(axis=0)
+    dW = cupy.matmul(rows, _columns(x, windows).swapaxes(1, 2)).sum(axis=0).reshape(W.shape)
+    db = dout.sum(axis=(0, 2, 3))
+    if not with_dx:
+        return None, dW, db
     dcol = cupy.matmul(W.reshape(FN, -1).T, rows).reshape(-1, C, FH, FW, OH, OW)
     padded = cupy.zeros((*x.shape[:2], *windows.padded), x.dtype)
     for k, place in enumerate(taps(padded, windows)):
         place += dcol[:, :, k // FW, k % FW]
-    return _inner(padded, windows).copy(), dW.reshape(W.shape), dout.sum(axis=(0, 2, 3))
+    return _inner(padded, windows).copy(), dW, db
 
 
 def max_pooling(x: Any, pool_h: int, pool_w: int, *, stride: Pair = 2, pad: Pair = 0) -> Any:

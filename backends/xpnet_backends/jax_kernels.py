@@ -25,11 +25,13 @@ def convolution(x: Any, W: Any, b: Any, *, stride: Pair = 1, pad: Pair = 0) -> A
 
 
 def convolution_backward(
-    dout: Any, x: Any, W: Any, b: Any, *, stride: Pair = 1, pad: Pair = 0
+    dout: Any, x: Any, W: Any, b: Any, *, stride: Pair = 1, pad: Pair = 0, with_dx: bool = True
 ) -> tuple[Any, Any, Any]:
     """Stand in for `xpnet.functional.convolution_backward`: what is linear is transposed."""
     windows = check_convolution("convolution_backward", x, W, b, stride, pad, dout)
-    (dx,) = jax.linear_transpose(lambda x: _correlate(x, W, windows), x)(dout)
+    dx = None
+    if with_dx:
+        (dx,) = jax.linear_transpose(lambda x: _correlate(x, W, windows), x)(dout)
     (dW,) = jax.linear_transpose(lambda W: _correlate(x, W, windows), W)(dout)
     return dx, dW, jnp.sum(dout, axis=(0, 2, 3))
 

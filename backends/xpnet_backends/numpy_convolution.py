@@ -62,18 +62,18 @@ def convolution(x: Any, W: Any, b: Any, *, stride: Pair = 1, pad: Pair = 0) -> A
 
 
 def convolution_backward(
-    dout: Any, x: Any, W: Any, b: Any, *, stride: Pair = 1, pad: Pair = 0
+    dout: Any, x: Any, W: Any, b: Any, *, stride: Pair = 1, pad: Pair = 0, with_dx: bool = True
 ) -> tuple[Any, Any, Any]:
     """Stand in for `xpnet.functional.convolution_backward`."""
     windows = check_convolution("convolution_backward", x, W, b, stride, pad, dout)
     (FN, C, FH, FW), (ph, pw) = W.shape, windows.pad
     # Windows on dout serve both products; only there may be many more of its channels than of x's.
-    if windows.stride == (1, 1) and ph < FH and pw < FW and FN <= 4 * C:
+    if with_dx and windows.stride == (1, 1) and ph < FH and pw < FW and FN <= 4 * C:
         back = Windows(windows.output, (FH, FW), (1, 1), (FH - 1 - ph, FW - 1 - pw))
         dx, dW = _correlate(dout, _turned(W), back, partner=x)
         dW = _turned(dW)
     else:
-        dx, dW = _fold(dout, x, W, windows)
+        dx, dW = _fold(dout, x, W, windows, with_dx)
     db = sum(share(lambda first, last: dout[first:last].sum(axis=(0, 2, 3)), len(dout)),
              np.zeros(FN, dout.dtype))
     return dx, dW, db
@@ -120,12 +120,12 @@ def _correlate(x: Any, W: Any, windows: Windows, b: Any = None, partner: Any = N
     return out, products.T.reshape(FN, C, FH, FW)
 
 
-def _fold(dout: Any, x: Any, W: Any, windows: Windows) -> tuple[Any, Any]:
-    """Give dx, which adds up at each pixel what belongs to it in all windows, and dW."""
+def _fold(dout: Any, x: Any, W: Any, windows: Windows, with_dx: bool) -> tuple[Any, Any]:
+    """Give dx, which adds up at each pixel what belongs to it in all windows, if wanted, and dW."""
     FN, C, FH, FW = W.shape
     OW = windows.output[1]
     columns = np.ascontiguousarray(W.reshape(FN, -1).T)
-    dx = np.empty(x.shape, x.dtype)
+    dx = np.empty(x.shape, x.dtype) if with_dx else None
 
     def work(first: int, last: int) -> Any:
         size = _images_at_a_time(windows, C, last - first)
@@ -141,6 +141,8 @@ def _fold(dout: Any, x: Any, W: Any, windows: Windows) -> tuple[Any, Any]:
             block.images[:, :n] = x[k:k + n].swapaxes(0, 1)
             np.copyto(col, block.windows)
             dW += flat @ dy.reshape(-1, FN)
+            if dx is None:
+                continue
             np.matmul(columns, dy.reshape(-1, FN).T, out=flat)
             folded.flat[...] = 0
             for i in range(FH):

@@ -27,13 +27,13 @@ def convolution(x: Any, W: Any, b: Any, *, stride: Pair = 1, pad: Pair = 0) -> A
 
 
 def convolution_backward(
-    dout: Any, x: Any, W: Any, b: Any, *, stride: Pair = 1, pad: Pair = 0
+    dout: Any, x: Any, W: Any, b: Any, *, stride: Pair = 1, pad: Pair = 0, with_dx: bool = True
 ) -> tuple[Any, Any, Any]:
     """Stand in for `xpnet.functional.convolution_backward`."""
     windows = check_convolution("convolution_backward", x, W, b, stride, pad, dout)
     dx, dW, db = torch.ops.aten.convolution_backward(
         dout, x, W, list(b.shape), windows.stride, windows.pad, dilation=(1, 1), transposed=False,
-        output_padding=(0, 0), groups=1, output_mask=(True, True, True),
+        output_padding=(0, 0), groups=1, output_mask=(with_dx, True, True),
     )
     return dx, dW, db
 
@@ -90,5 +90,7 @@ def _is_plain_batch(x: Any, gamma: Any, axis: int) -> bool:
 
 
 KERNELS: Mapping[str, Callable[..., Any]] = {
-    kernel.__name__: kernel for kernel in (convolution, convolution_backward, max_pooling_backward)
+    kernel.__name__: kernel
+    for kernel in (convolution, convolution_backward, max_pooling_backward, relu_backward,
+                   batch_normalization, batch_normalization_backward)
 }

@@ -48,7 +48,9 @@ def affine(x: Array, W: Array, b: Array) -> Array:
     return xp.matmul(x, W) + b[..., None, :]
 
 
-def affine_backward(dout: Array, x: Array, W: Array, b: Array) -> tuple[Array, Array, Array]:
+def affine_backward(
+    dout: Array, x: Array, W: Array, b: Array, *, with_dx: bool = True
+) -> tuple[Array, Array, Array]:
     """Compute the gradients of `affine` (the book's equation 5.13 and figure 5-27).
 
     Parameters
@@ -57,6 +59,8 @@ def affine_backward(dout: Array, x: Array, W: Array, b: Array) -> tuple[Array, A
         Gradient of the loss with respect to the output, `(…, N, M)`.
     x, W, b : array
         What `affine` was given.
+    with_dx : bool
+        Whether to compute `dx`, which is None otherwise: of a first layer's input nobody asks for it.
 
     Returns
     -------
@@ -67,11 +71,9 @@ def affine_backward(dout: Array, x: Array, W: Array, b: Array) -> tuple[Array, A
     """
     xp = array_namespace(dout, x, W, b)
     _check(x, W, b, dout)
+    dW = unbroadcast(xp.matmul(x.mT, dout), W.shape)
+    db = unbroadcast(xp.sum(dout, axis=-2), b.shape)
+    if not with_dx:
+        return None, dW, db
     dx = xp.matmul(dout, W.mT)
-    dW = xp.matmul(x.mT, dout)
-    db = xp.sum(dout, axis=-2)
-    return (
-        unbroadcast(dx, dx.shape[dx.ndim - x.ndim:]),
-        unbroadcast(dW, W.shape),
-        unbroadcast(db, b.shape),
-    )
+    return unbroadcast(dx, dx.shape[dx.ndim - x.ndim:]), dW, db

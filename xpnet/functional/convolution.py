@@ -92,7 +92,8 @@ def convolution(x: Array, W: Array, b: Array, *, stride: Pair = 1, pad: Pair = 0
 
 
 def convolution_backward(
-    dout: Array, x: Array, W: Array, b: Array, *, stride: Pair = 1, pad: Pair = 0
+    dout: Array, x: Array, W: Array, b: Array, *, stride: Pair = 1, pad: Pair = 0,
+    with_dx: bool = True,
 ) -> tuple[Array, Array, Array]:
     """Compute the gradients of `convolution`.
 
@@ -102,6 +103,8 @@ def convolution_backward(
         Gradient of the loss with respect to the output, `(…, N, FN, OH, OW)`.
     x, W, b, stride, pad
         What `convolution` was given.
+    with_dx : bool
+        Whether to compute `dx`, which is None otherwise: of a first layer's input nobody asks for it.
 
     Returns
     -------
@@ -117,14 +120,13 @@ def convolution_backward(
     dW = xp.sum(xp.matmul(rows, image_columns(x, windows).mT), axis=-3)  # of the images' N
     dW = xp.reshape(dW, (*dW.shape[:-1], *W.shape[-3:]))
     db = xp.sum(rows, axis=(-3, -1))
+    dW, db = unbroadcast(dW, W.shape), unbroadcast(db, b.shape)
+    if not with_dx:
+        return None, dW, db
     dcol = xp.matmul(_rows(W).mT, rows)
     dcol = xp.reshape(dcol, (*dcol.shape[:-2], W.shape[-3], FH * FW, OH, OW))
     dx = fold([dcol[..., k, :, :] for k in range(FH * FW)], windows)
-    return (
-        unbroadcast(dx, dx.shape[dx.ndim - x.ndim:]),
-        unbroadcast(dW, W.shape),
-        unbroadcast(db, b.shape),
-    )
+    return unbroadcast(dx, dx.shape[dx.ndim - x.ndim:]), dW, db
 
 
 def _rows(W: Array) -> Array:

@@ -100,9 +100,17 @@ class Convolution(Layer):
         dout : array
             Gradient with respect to the last output, of its shape.
         """
+        return self._backward(dout, with_dx=True)
+
+    def backward_params(self, dout: Array) -> None:
+        """Set `dW` and `db` alone, in two thirds of the time."""
+        self._backward(dout, with_dx=False)
+
+    def _backward(self, dout: Array, with_dx: bool) -> Array:
         if self.x is None:
             raise RuntimeError(f"{self.name}.backward wants a forward before it")
-        dx, self.dW, self.db = self._call(convolution_backward, dout, self.x, self.W, self.b)
+        dx, self.dW, self.db = self._call(
+            convolution_backward, dout, self.x, self.W, self.b, with_dx=with_dx)
         return dx
 
     def tangents(self, name: str, lo: int, hi: int) -> Array:
@@ -137,7 +145,7 @@ class Convolution(Layer):
         rows = xp.reshape(filters[:, None, None, :, None] * col, (-1, N, FN, *windows.output))
         return rows[lo - first * K:hi - first * K, ...]
 
-    def _call(self, function: Callable[..., Any], *arrays: Array) -> Any:
+    def _call(self, function: Callable[..., Any], *arrays: Array, **options: bool) -> Any:
         if self.W.ndim == 4 and self.b.ndim == 1:  # nothing is stacked, or `forward` would refuse x
             function = self.fast(function)
-        return function(*arrays, stride=self.stride, pad=self.pad)
+        return function(*arrays, stride=self.stride, pad=self.pad, **options)

@@ -63,6 +63,16 @@ class Layer(ABC):
         Sets the gradients of the parameters on the way.
         """
 
+    def backward_params(self, dout: Array) -> None:
+        """Set the gradients of the parameters alone: of the first layer's input nobody asks for it.
+
+        Parameters
+        ----------
+        dout : array
+            As for `backward`.
+        """
+        self.backward(dout)
+
     @property
     def params(self) -> Parameters:
         """The live view of the parameters."""

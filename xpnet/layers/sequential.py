@@ -37,3 +37,12 @@ class Sequential(Composite):
         for layer in reversed(self.layers.values()):
             dout = layer.backward(dout)
         return dout
+
+    def backward_params(self, dout: Array) -> None:
+        """Go backward as far as there are parameters."""
+        layers = [*self.layers.values()]
+        first = next((k for k, layer in enumerate(layers) if layer.param_ndims), len(layers))
+        for layer in reversed(layers[first + 1:]):
+            dout = layer.backward(dout)
+        if first < len(layers):
+            layers[first].backward_params(dout)

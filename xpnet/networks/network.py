@@ -133,7 +133,7 @@ class Network(Sequential):
             How much each row counts, `(N,)`.
         """
         loss = self.last_layer.forward(self.predict(x, train_flg=True), t, sample_weight)
-        self.backward(self.last_layer.backward())
+        self.backward_params(self.last_layer.backward())
         return loss, self.grads
 
     def gradient(self, x: Array, t: Array) -> dict[str, Array]:

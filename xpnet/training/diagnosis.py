@@ -33,12 +33,14 @@ def first_non_finite(network: Network, carry: Carry, batch: Mapping[str, Array])
     found: list[str] = []
 
     def watch(of: Any, method: str, where: str) -> None:
-        original: Callable[..., Array] = getattr(of, method)
+        original: Callable[..., Any] = getattr(of, method)
 
-        def watched(*args: Any) -> Array:
+        def watched(*args: Any) -> Any:
             out = original(*args)
-            gradients = [g for g in getattr(of, "grads", {}).values() if method == "backward"]
-            if not found and not finite([out, *gradients], network.stack_axes):
+            arrays = [] if out is None else [out]
+            if method != "forward":
+                arrays += getattr(of, "grads", {}).values()
+            if not found and not finite(arrays, network.stack_axes):
                 found.append(f"{where} of {of.name}")
             return out
 
@@ -46,7 +48,8 @@ def first_non_finite(network: Network, carry: Carry, batch: Mapping[str, Array])
 
     for leaf in bound.leaves():
         watch(leaf, "forward", "the output")
-        watch(leaf, "backward", "a gradient")
+        for method in ("backward", "backward_params"):
+            watch(leaf, method, "a gradient")
     watch(bound.last_layer, "forward", "the loss")
     watch(bound.last_layer, "backward", "the gradient")
     loss, grads = bound.loss_and_gradient(batch["x"], batch["t"], batch.get("weight"))
