@@ -113,7 +113,7 @@ RECIPES = {
                           lambda steps: AdamW(CosineDecay(2e-3, steps), weight_decay=0.05), 15, 128),
     "fashion-conv-small": Recipe("fashion-mnist", small, nesterov(0.1, 5e-4), 15, 128),
     "fashion-conv": Recipe("fashion-mnist", large, nesterov(0.1, 5e-4), 14, 128),
-    "digits-conv": Recipe("mnist-5k", digits, nesterov(0.05, 1e-3), 20, 50),
+    "digits-conv": Recipe("mnist-5k", digits, nesterov(0.05, 1e-3), 15, 50),
 }
 
 

@@ -124,6 +124,23 @@ def test_what_is_not_a_layer() -> None:
     assert all(np.isfinite(p).all() for p in net.params.values())
 
 
+@pytest.mark.parametrize(("interval", "updates"), [(0.0, 5 + 1), (1e9, 6 + 4)])
+def test_only_steps_since_the_last_look_are_gone_again(
+    interval: float, updates: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken = []
+
+    class Counting(NanFrom):
+        def update(self, *args: Any, **options: Any) -> Any:
+            taken.append(1)
+            return super().update(*args, **options)
+
+    monkeypatch.setattr("xpnet.training.trainer.INTERVAL", interval)
+    with pytest.raises(NonFiniteLossError, match="at step 5 the optimiser's update"):
+        train(network(make("numpy")), *on_numpy(), optimizer=Counting(5))
+    assert len(taken) == updates
+
+
 def test_a_penalty_that_overflows() -> None:
     x, t = on_numpy()
     net = MultiLayerNet(2, [4], 3, weight_decay_lambda=1e-200, seed=0)

@@ -109,6 +109,25 @@ def test_an_interrupt_keeps_a_stack_with_a_broken_member(tmp_path: Path) -> None
     assert (tmp_path / "step-00000012.safetensors").exists()
 
 
+def test_an_interrupt_finds_an_epoch_in_the_history_that_is_done(
+    monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish = Run.publish
+    struck: list[bool] = []
+
+    def interrupted(run: Run) -> None:
+        if run.epoch == 3 and not struck:
+            struck.append(True)
+            raise KeyboardInterrupt
+        publish(run)
+
+    monkeypatch.setattr(Run, "publish", interrupted)
+    history = History()
+    with pytest.raises(KeyboardInterrupt):
+        train(network(NUMPY), X, T, history=history)
+    assert [e.epoch for e in history.epochs] == [1, 2]
+
+
 class InterruptAt:
     """Raises KeyboardInterrupt before one of the bytecodes of the training's files."""
 
