@@ -189,6 +189,8 @@ def test_of_the_first_layer_only_the_parameters_gradients_are_computed() -> None
     asked = []
 
     class Asked(Affine):
+        backward_params = Affine.backward_params
+
         def backward(self, dout: Any) -> Any:
             asked.append(self.name)
             return super().backward(dout)
@@ -210,6 +212,13 @@ def test_of_the_first_layer_only_the_parameters_gradients_are_computed() -> None
     nested.backward(nested.last_layer.backward())
     for name, g in nested.grads.items():
         np.testing.assert_array_equal(g, grads[name])
+    class Spoiled(Affine):  # which has its own backward: that of Affine must not go round it
+        def backward(self, dout: Any) -> Any:
+            dx = super().backward(dout)
+            self.dW = 0 * self.dW
+            return 2 * dx
+
+    assert not Network([Spoiled(W, b)]).gradient(X, t)["W1"].any()
     Network([Relu()]).gradient(X, t)  # in which there is nothing to be computed
     with pytest.raises(RuntimeError, match="backward wants a forward before it"):
         Affine(W, b).backward_params(X)

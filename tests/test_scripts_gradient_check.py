@@ -80,8 +80,8 @@ PLANTED = """
 import xpnet.layers.affine as module
 right = module.affine_backward
 
-def wrong(dout, x, W, b):
-    dx, dW, db = right(dout, x, W, b)
+def wrong(dout, x, W, b, **options):
+    dx, dW, db = right(dout, x, W, b, **options)
     if W.shape[0] == 784:
         dW[400, 7] += 1e-5
     return dx, dW, db

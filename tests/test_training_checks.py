@@ -123,6 +123,9 @@ def test_all_is_looked_at_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
         t[bad, 2] = -1
         with pytest.raises(ValueError, match="t wants numbers from 0 to 1; got -1 to 0"):
             checked_data("training", affine(SigmoidWithLoss()), np.zeros((60, 2)), t, None)
+        t[bad, 2] = np.inf
+        with pytest.raises(ValueError, match="t holds NaN or infinity"):
+            checked_data("training", affine(MeanSquaredError()), np.zeros((60, 2)), t, None)
 
 
 def test_what_is_taken_as_it_is() -> None:

@@ -12,6 +12,7 @@ from xpnet import (
     SGD,
     Affine,
     Checkpoints,
+    Dropout,
     EarlyStopping,
     History,
     MultiLayerNet,
@@ -181,6 +182,25 @@ def test_a_stack_goes_on_while_one_network_is_left() -> None:
     assert np.isnan(history.curve("loss", 1)[-1])
     for name, p in alone.params.items():
         np.testing.assert_allclose(dying.params[name][0], p, rtol=1e-12, atol=1e-15)
+
+
+class SpoilsWhatWasDropped(Layer):
+    """Makes NaN of all if the first element was dropped."""
+
+    def forward(self, x: Any) -> Any:
+        return x * (float("nan") if x[0, 0] == 0 else 1)
+
+    def backward(self, dout: Any) -> Any:
+        return dout
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_the_same_random_numbers_are_drawn_again(seed: int) -> None:
+    x, t = on_numpy()
+    net = Network([Dropout(0.5, seed=seed), SpoilsWhatWasDropped(),
+                   Affine(*Initializer(seed=0).affine(2, 3))])
+    with pytest.raises(NonFiniteLossError, match="the output of SpoilsWhatWasDropped1 held the first"):
+        train(net, x, t, epochs=9, seed=5)
 
 
 def test_where_is_looked_for_in_a_network_with_random_numbers() -> None:

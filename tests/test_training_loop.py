@@ -26,6 +26,7 @@ from xpnet import (
     NonFiniteLossError,
     SigmoidWithLoss,
     TwoLayerNet,
+    evaluate,
     fit,
     get_backend,
 )
@@ -267,6 +268,26 @@ def test_what_the_best_is_by_a_metric() -> None:
     best = int(np.argmax(accuracies))
     assert len(accuracies) == best + 5 < 30
     assert_equal(net, kept[best])
+
+
+def test_it_computes_with_the_fast_kernels_of_the_backend(monkeypatch: pytest.MonkeyPatch) -> None:
+    backend = make("numpy").backend
+    called: list[int] = []
+
+    def relu(x: Any) -> Any:
+        called.append(len(x))
+        return np.maximum(x, 0)
+
+    monkeypatch.setattr(type(backend), "kernels", {"relu": relu})
+    x, t = on_numpy()
+    net = network(make("numpy"))
+    train(net, x, t, epochs=1, batch_size=20, validation=(x[:7], t[:7]))
+    assert called[-4:] == [20, 20, 20, 7]
+    called.clear()
+    net.predict(x)
+    assert called == []  # the network is as it was
+    evaluate(net, x, t, batch_size=40)
+    assert called[-2:] == [40, 20]
 
 
 def test_a_network_without_parameters() -> None:

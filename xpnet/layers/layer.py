@@ -49,6 +49,12 @@ class Layer(ABC):
     _bound = False
     _kernels: Mapping[str, Callable[..., Any]] = {}
 
+    def __init_subclass__(cls) -> None:
+        """Let a class that has its own `backward` not inherit what goes with another one."""
+        super().__init_subclass__()
+        if "backward" in vars(cls) and "backward_params" not in vars(cls):
+            cls.backward_params = Layer.backward_params  # type: ignore[method-assign]
+
     def __init__(self) -> None:
         self.name = type(self).__name__
 
