@@ -88,3 +88,20 @@ def test_history_that_cannot_be_written_leaves_the_old(tmp_path: Path) -> None:
     with pytest.raises(AttributeError):
         History(broken).write_csv(tmp_path / "history.csv")
     assert content(tmp_path) == {"history.csv": b"old"}
+
+
+def test_the_best_member_of_a_stack() -> None:
+    def history(*losses: float) -> History:
+        validation = {"loss": list(losses), "accuracy": [0.5, 0.9, 0.7], "names": ["a", "b", "c"]}
+        return History([Epoch(1, [3.0, 1.0, 2.0], validation, 1.0, 1.0)])
+
+    found = history(0.3, 0.2, 0.1)
+    assert found.best_member() == 2
+    assert found.best_member("loss") == 1
+    assert found.best_member("accuracy") == 1
+    assert history(float("nan"), 0.2, 0.3).best_member() == 1
+    for name in ("top_k_accuracy", "names"):
+        with pytest.raises(ValueError, match=f"no number was measured for '{name}'; there are loss"):
+            found.best_member(name)
+    with pytest.raises(ValueError, match="of a single network, not of a stack"):
+        History([Epoch(1, 3.0, {}, 1.0, 1.0)]).best_member("loss")
