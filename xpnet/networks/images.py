@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from xpnet.functional.windows import Windows
 from xpnet.initializers import Initializer
 from xpnet.layers import Affine, Convolution, MaxPooling
 
@@ -54,8 +55,9 @@ class ImageLayers:
         return layer
 
     def _slide(self, window: int, stride: int, pad: int) -> None:
-        was = self.height, self.width
-        self.height, self.width = (1 + (n + 2 * pad - window) // stride for n in was)
-        if min(self.height, self.width) < 1:
+        image = self.height, self.width
+        windows = Windows(image, (window, window), (stride, stride), (pad, pad))
+        self.height, self.width = windows.output
+        if min(windows.output) < 1:
             raise ValueError(f"windows of {window}x{window} are larger than the images that come "
-                             f"there, {was[0]}x{was[1]} and {pad} of padding")
+                             f"there, {image[0]}x{image[1]} and {pad} of padding")
