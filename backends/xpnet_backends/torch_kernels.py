@@ -23,7 +23,7 @@ __all__ = ["KERNELS"]
 def convolution(x: Any, W: Any, b: Any, *, stride: Pair = 1, pad: Pair = 0) -> Any:
     """Stand in for `xpnet.functional.convolution`."""
     windows = check_convolution("convolution", x, W, b, stride, pad)
-    return torch.conv2d(x, W, b, windows.stride, windows.pad)
+    return torch.conv2d(x, _channels_last(W), b, windows.stride, windows.pad)
 
 
 def convolution_backward(
@@ -32,10 +32,15 @@ def convolution_backward(
     """Stand in for `xpnet.functional.convolution_backward`."""
     windows = check_convolution("convolution_backward", x, W, b, stride, pad, dout)
     dx, dW, db = torch.ops.aten.convolution_backward(
-        dout, x, W, list(b.shape), windows.stride, windows.pad, dilation=(1, 1), transposed=False,
+        dout, x, _channels_last(W), list(b.shape), windows.stride, windows.pad, dilation=(1, 1), transposed=False,
         output_padding=(0, 0), groups=1, output_mask=(with_dx, True, True),
     )
     return dx, dW, db
+
+
+def _channels_last(W: Any) -> Any:
+    """Lay the channels of a pixel side by side: PyTorch then does so with the output, and is faster."""
+    return torch.empty_like(W, memory_format=torch.channels_last).copy_(W)
 
 
 def max_pooling_backward(
