@@ -24,7 +24,6 @@ from xpnet import (
     Affine,
     BatchNormalization,
     Convolution,
-    GlobalAveragePooling,
     MaxPooling,
     MultiLayerNet,
     Network,
@@ -55,13 +54,11 @@ def mlp(**where: Any) -> Network:
 
 
 def conv_net(widths: tuple[int, ...], **where: Any) -> Network:
-    """Make stages of two 3×3 convolutions, each normalised, with a pooling between two stages."""
+    """Make stages of two 3×3 convolutions, each normalised, and a pooling."""
     draw = Initializer("he", **where)
-    network: list[Layer] = [FlipAndShift(2)]
+    network: list[Layer] = [FlipAndShift(1)]
     channels = 1
-    for k, width in enumerate(widths):
-        if k:
-            network.append(MaxPooling(2, 2, stride=2))
+    for width in widths:
         for _ in range(2):
             network += [
                 Convolution(*draw.convolution(width, channels, 3, 3), pad=1),
@@ -69,8 +66,9 @@ def conv_net(widths: tuple[int, ...], **where: Any) -> Network:
                 Relu(),
             ]
             channels = width
-    network += [GlobalAveragePooling(), Affine(*draw.affine(channels, 10))]
-    return Network(network, SoftmaxWithLoss(label_smoothing=0.1))
+        network.append(MaxPooling(2, 2, stride=2))
+    network.append(Affine(*draw.affine(channels * 3 * 3, 10)))
+    return Network(network)
 
 
 def small(**where: Any) -> Network:
