@@ -79,14 +79,18 @@ def folder(text: str) -> Path:
     return Path(text)
 
 
-def add_backend_options(parser: argparse.ArgumentParser, dtype: str) -> None:
-    """Add the options that say where to compute, and in what."""
+def add_backend_options(parser: argparse.ArgumentParser, dtype: str | None = None) -> None:
+    """Add the options that say where to compute, and in what (by default, as in a file)."""
     parser.add_argument("--backend", metavar="LIBRARY",
                         help="numpy, cupy, torch, jax or strict (default: what the device has)")
     parser.add_argument("--device", metavar="DEVICE",
                         help="cpu (NumPy), cuda or cuda:1 (CuPy); with --backend, its own devices")
     parser.add_argument("--dtype", choices=("float32", "float64"), default=dtype,
-                        help="of the parameters (default: %(default)s)")
+                        help=f"of the parameters (default: {dtype or 'as in the file'})")
+
+
+def add_seed_option(parser: argparse.ArgumentParser) -> None:
+    """Add the option of what all random numbers follow from."""
     parser.add_argument("--seed", type=whole_number(0), default=0, metavar="N",
                         help="of all that is random (default: %(default)s)")
 

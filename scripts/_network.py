@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from _command import check_installed, find_backend
+from _command import add_backend_options, check_installed, find_backend
 
 from xpnet import Backend, Network, SoftmaxWithLoss, backend_of, load_network, load_weights
 from xpnet.datasets import DatasetError, class_names
@@ -25,12 +25,7 @@ def add_network_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--network", metavar="MODULE:NAME",
                         help="a function that makes the network, if it is not of a class of xpnet; "
                              "found from where you are, too")
-    parser.add_argument("--backend", metavar="LIBRARY",
-                        help="numpy, cupy, torch, jax or strict (default: what the device has)")
-    parser.add_argument("--device", metavar="DEVICE",
-                        help="cpu (NumPy), cuda or cuda:1 (CuPy); with --backend, its own devices")
-    parser.add_argument("--dtype", choices=("float32", "float64"),
-                        help="of the parameters (default: as in the file)")
+    add_backend_options(parser)
 
 
 def weights_file(chosen: argparse.Namespace) -> Path:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from _command import Parser, add_backend_options, find_backend, run
+from _command import Parser, add_backend_options, add_seed_option, find_backend, run
 
 from xpnet import Backend, TwoLayerNet, load_mnist
 from xpnet.testing import check_gradients
@@ -48,6 +48,7 @@ def options() -> argparse.Namespace:
                         help="along random directions, every element, or every element through the "
                              "layers' tangents (default: %(default)s)")
     add_backend_options(parser, dtype="float64")
+    add_seed_option(parser)
     found = parser.parse_args()
     if found.input is not None and found.layer is None:
         parser.error("--input goes with --layer")

@@ -16,6 +16,7 @@ from typing import Any
 from _command import (
     Parser,
     add_backend_options,
+    add_seed_option,
     check_installed,
     find_backend,
     folder,
@@ -42,6 +43,7 @@ def options() -> argparse.Namespace:
     """Read the command line; what a run that is resumed was begun with counts where it is silent."""
     parser = Parser(description=__doc__)
     add_backend_options(parser, dtype="float32")
+    add_seed_option(parser)
     parser.add_argument("--dataset", default="mnist-5k",
                         help="mnist-5k (ships with xpnet), mnist or fashion-mnist")
     parser.add_argument("--data-dir", metavar="DIR", help="take the data set's files from here")
