@@ -52,6 +52,7 @@ BAD: dict[str, tuple[Any, dict[str, Any], str]] = {
     "a class too many": (None, {"t": T + 1}, "labels from 0 to 2 wanted; got 1 to 3"),
     "below class 0": (None, {"t": T - 1}, "labels from 0 to 2 wanted; got -1 to 1"),
     "more than one-hot": (None, {"t": 2 * np.eye(3)[T]}, "t wants numbers from 0 to 1; got 0 to 2"),
+    "rows of nothing": (None, {"t": 0 * np.eye(3)[T]}, "rows of t that sum to 1 wanted; one is 1 off"),
     "NaN labels": (None, {"t": np.eye(3)[T] * np.nan}, "finite numbers wanted; t holds NaN"),
     "infinity": (None, {"x": np.full((60, 2), np.inf)}, "finite numbers wanted; x holds NaN or inf"),
     "weights": (None, {"weight": np.ones((60, 1))}, r"sample_weight .* wants shape \(…, 2\)"),
@@ -152,6 +153,9 @@ def test_labels_that_only_validation_has(rows: bool) -> None:
     check_classes(net, data(T), data(T % 2))
     with pytest.raises(ValueError, match=r"class 0, 1 occurs in validation only"):
         check_classes(net, data(np.full(60, 2)), data(T))
+    if rows:
+        soft = checked_data("", net, x, np.full((60, 4), 0.25), None)[1]
+        check_classes(net, soft, data(T))
     other = affine(SigmoidWithLoss(), 1)
     yes, no = (checked_data("", other, x, np.full(60, k), None)[1] for k in (1, 0))
     check_classes(other, yes, no)
@@ -164,6 +168,14 @@ def test_labels_that_only_validation_has_end_fit() -> None:
     with pytest.raises(ValueError, match="class 2 occurs in validation only"):
         fit(affine(None), x, t, optimizer=SGD(), epochs=1, batch_size=10, validation=0.1, seed=split,
             progress=False)
+
+
+def test_weights_that_a_split_leaves_at_0() -> None:
+    x, t, weight = np.zeros((60, 2)), T, np.zeros(60)
+    weight[split_rows(60, 0.5, 0)[1]] = 1
+    with pytest.raises(ValueError, match="at least one row of a weight above 0"):
+        fit(affine(None), x, t, optimizer=SGD(), epochs=1, batch_size=10, validation=0.5,
+            sample_weight=weight, progress=False)
 
 
 def test_finite(eager: Variant) -> None:

@@ -69,7 +69,8 @@ def test_curves() -> None:
     assert HISTORY.curve("loss") == [2.302585093, 0.0001234567891, 1e-12]
     assert HISTORY.curve("validation loss") == [2.25, 0.5, 1e-9]
     assert HISTORY.curve("accuracy") == [0.5, 0.9375, 1.0]
-    assert HISTORY.curve("nosuch") == [None, None, None]
+    with pytest.raises(ValueError, match="there are loss, validation loss, accuracy; got 'nosuch'"):
+        HISTORY.curve("nosuch")
     assert HISTORY.members is None
     assert HISTORY.metrics == ["accuracy"]
     assert STACK.members == 2
@@ -77,7 +78,10 @@ def test_curves() -> None:
     assert STACK.curve("loss", 0) == [2.0, 1.0]
     assert STACK.curve("validation loss", 1) == [2.0, 1.5]
     assert STACK.curve("accuracy", 1) == [0.25, 0.5]
-    assert STACK.curve("nosuch", 1) == [None, None]
+    with pytest.raises(ValueError, match="the history is of 2; got member 2"):
+        STACK.curve("loss", 2)
+    with pytest.raises(ValueError, match="of a single network, not a stack; got member 0"):
+        HISTORY.curve("loss", 0)
     assert STACK.metrics == ["accuracy", "confusion_matrix"]
     assert (History().members, History().metrics, History().curve("loss")) == (None, [], [])
 
@@ -100,8 +104,15 @@ def test_the_best_member_of_a_stack() -> None:
     assert found.best_member("loss") == 1
     assert found.best_member("accuracy") == 1
     assert history(float("nan"), 0.2, 0.3).best_member() == 1
-    for name in ("top_k_accuracy", "names"):
-        with pytest.raises(ValueError, match=f"no number was measured for '{name}'; there are loss"):
-            found.best_member(name)
+    with pytest.raises(ValueError, match="no number was measured for 'names'"):
+        found.best_member("names")
     with pytest.raises(ValueError, match="of a single network, not of a stack"):
         History([Epoch(1, 3.0, {}, 1.0, 1.0)]).best_member("loss")
+
+
+def test_the_best_member_with_the_weights_it_holds() -> None:
+    accuracies = [[0.5, 0.9], [0.8, 0.7], [0.6, 0.65]]
+    epochs = [Epoch(k, [1.0, 1.0], {"accuracy": a}, 1.0, 1.0) for k, a in enumerate(accuracies, 1)]
+    assert History(epochs).best_member("accuracy") == 1
+    assert History(epochs, best=[2, 3]).best_member("accuracy") == 0
+    assert History(epochs, best=[2, 1]).best_member("accuracy") == 1

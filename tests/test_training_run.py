@@ -23,11 +23,14 @@ from xpnet import (
     Adam,
     AdamW,
     Checkpoints,
+    Dropout,
     EarlyStopping,
     History,
     Momentum,
     MultiLayerNet,
     Nesterov,
+    Network,
+    NonFiniteLossError,
 )
 from xpnet.optimizers import CosineDecay, Warmup
 from xpnet.training.run import Run
@@ -214,7 +217,8 @@ def test_it_goes_on_from_before_a_broken_one(folder: Any) -> None:
     newest.write_bytes(newest.read_bytes()[:-9])
     checkpoints = Checkpoints(place)
     net = network(make("numpy"), 3)
-    train(net, x, t, checkpoints=checkpoints, resume=True)
+    with pytest.warns(UserWarning, match=f"passed over: {newest}"):
+        train(net, x, t, checkpoints=checkpoints, resume=True)
     assert_equal(net, whole)
     assert len(checkpoints.broken) == 1
     assert str(newest) in checkpoints.broken[0]
@@ -241,6 +245,80 @@ OTHER: dict[str, tuple[dict[str, Any], str]] = {
     "stopping": ({"early_stopping": EarlyStopping(3), "validation": (X, T)},
                  '"best/params/W1" .* wanted; there is none'),
 }
+
+
+def test_another_number_to_monitor_is_refused(folder: Any) -> None:
+    place, data = folder(), (X, T)
+    train(network(make("numpy")), X, T, epochs=1, validation=data, checkpoints=place,
+          early_stopping=EarlyStopping(3, "loss"))
+    with pytest.raises(ValueError, match="with monitor loss can only go on with it; got accuracy"):
+        train(network(make("numpy")), X, T, validation=data, checkpoints=place, resume=True,
+              early_stopping=EarlyStopping(3, "accuracy"))
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_an_error_after_resuming_leaves_what_was_learnt(folder: Any) -> None:
+    place = folder()
+    learnt = network(make("numpy"))
+    train(learnt, X, T, epochs=2, checkpoints=place)
+    net = network(make("numpy"), 5)
+    history = History()
+    with pytest.raises(NonFiniteLossError, match=f"the last checkpoint is {place}"):
+        train(net, X, T, optimizer=SGD(1e300), checkpoints=place, resume=True, history=history)
+    assert_equal(net, learnt)
+    assert len(history.epochs) == 2
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_the_last_good_checkpoint_is_named(folder: Any) -> None:
+    place = folder()
+    train(network(make("numpy")), X, T, epochs=2, checkpoints=Checkpoints(place, seconds=0))
+    good, broken = sorted(place.iterdir())[-2:]
+    broken.write_bytes(b"")
+    with (pytest.warns(UserWarning, match="passed over"),
+          pytest.raises(NonFiniteLossError, match=f"the last checkpoint is {good}")):
+        train(network(make("numpy")), X, T, optimizer=SGD(1e300), checkpoints=place, resume=True)
+
+
+def test_an_error_of_a_callback_loses_nothing(folder: Any) -> None:
+    def fails(_: object, history: History) -> None:
+        if len(history.epochs) == 2:
+            raise Stopped
+
+    place = folder()
+    with pytest.raises(Stopped):
+        train(network(make("numpy")), X, T, checkpoints=place, callbacks=[fails])
+    assert [p.name for p in place.glob("*.safetensors")] == [f"step-000000{2 * STEPS}.safetensors"]
+
+
+class OddState(SGD):
+    """Has a state that no file can hold."""
+
+    def init(self, params: Any) -> Any:
+        return {**super().init(params), "n": 0}
+
+
+def test_what_cannot_be_saved_is_refused_before_the_first_step(folder: Any) -> None:
+    net = network(make("numpy"))
+    before = dict(net.params)
+    with pytest.raises(TypeError, match="arrays of one array-API library"):
+        train(net, X, T, optimizer=OddState(0.1), checkpoints=folder())
+    assert net.params == before
+
+
+def test_more_epochs_draw_other_masks() -> None:
+    seen = []
+
+    class Notes(Dropout):
+        def forward(self, x: Any, train_flg: bool = True) -> Any:
+            if train_flg and self._bound:
+                seen.append(np.array(self.counter).tolist())
+            return super().forward(x, train_flg)
+
+    net = Network([Notes(), *network(make("numpy")).leaves()])
+    history = train(net, X, T, epochs=1)
+    train(net, X, T, epochs=1, history=history)
+    assert seen == [[0, step] for step in range(2 * STEPS)]
 
 
 @pytest.mark.parametrize("name", OTHER)

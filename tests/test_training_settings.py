@@ -42,7 +42,7 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "no metric": ({"validation": DATA, "metrics": ["acuracy"]},
                   "no metric 'acuracy'; there are accuracy, binary_accuracy, confusion_matrix"),
     "no function": ({"validation": DATA, "metrics": {"mine": "accuracy"}}, "got 'mine': 'accuracy'"),
-    "another loss": ({"validation": DATA, "metrics": {"loss": len}}, "names other than \"loss\""),
+    "another loss": ({"validation": DATA, "metrics": {"loss": len}}, "names other than epoch, member, loss"),
     "top 5 of 3": ({"validation": DATA, "metrics": ["top_k_accuracy"]}, "k of 1 … 3, the classes"),
     "what is not measured": (
         {"validation": DATA, "metrics": ["accuracy"], "early_stopping": EarlyStopping(1, "r2_score")},
@@ -55,7 +55,7 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "no callback": ({"callbacks": [None]}, r"callbacks to be a list of functions .* got \[None\]"),
     "no checkpoints": ({"checkpoints": True}, "checkpoints to be Checkpoints, or a path; got True"),
     "nowhere to resume from": ({"resume": True}, "checkpoints to resume from; got checkpoints=None"),
-    "no checkpoint there": ({"resume": True, "checkpoints": "here"}, "here: no checkpoint there"),
+    "no checkpoint there": ({"resume": True, "checkpoints": "here"}, "here: no checkpoint to resume from"),
     "a history in lists": ({"history": []}, r"history to be a History; got \[\]"),
     "a stack's history": ({"history": History([Epoch(1, [1.0, 1.0], {}, 1.0, 1.0)])},
                           "fit wants a history of 1 networks to go on with; got one of 2"),

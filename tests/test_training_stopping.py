@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from variants import Variant, make
 
-from xpnet.training import EarlyStopping
+from xpnet.training import EarlyStopping, Epoch
 from xpnet.training.stopping import Best, Watch
 
 NAN, INF = float("nan"), float("inf")
@@ -21,6 +21,10 @@ def carry(step: float, xp: Any = None, members: int | None = None) -> dict[str, 
             "counter": None}
 
 
+def epoch_of(number: int, validation: dict[str, Any]) -> Epoch:
+    return Epoch(number, 1.0, validation, 1.0, 1.0)
+
+
 def watched(values: list[Any], settings: EarlyStopping, xp: Any = None) -> tuple[Best, int]:
     """Give the best weights in the end, and after how many epochs it ends."""
     members = len(values[0]) if isinstance(values[0], list) else None
@@ -28,7 +32,7 @@ def watched(values: list[Any], settings: EarlyStopping, xp: Any = None) -> tuple
     best = watch.begin(carry(0, xp, members))
     for epoch, value in enumerate(values, start=1):
         assert watch.goes_on(best)
-        best = watch.look(best, carry(epoch, xp, members), {settings.monitor: value})
+        best = watch.look(best, carry(epoch, xp, members), epoch_of(epoch, {settings.monitor: value}))
         if not watch.goes_on(best):
             return best, epoch
     return best, len(values)
@@ -53,6 +57,7 @@ def test_a_single_network(values: Any, settings: Any, kept: int, end: int) -> No
     best, found = watched(values, settings)
     assert found == end
     assert best.arrays["params"]["W1"][0, 0] == kept
+    assert best.epochs == [kept]
     assert best.arrays["state"]["mean"][0] == kept
 
 
@@ -66,6 +71,7 @@ def test_each_network_of_a_stack_stops_for_itself(eager: Variant) -> None:
     eager.check(best.arrays["state"]["mean"], np.tile(kept[:, None], 3), rtol=1e-12)
     assert best.values[:2] == [1, 1]
     assert best.waited == [2, 2, 2]
+    assert best.epochs == [3, 1, 1]
 
 
 def test_a_network_alone_is_one_of_a_stack() -> None:
@@ -79,9 +85,9 @@ def test_a_network_alone_is_one_of_a_stack() -> None:
 
 def test_what_was_given_is_not_changed() -> None:
     watch = Watch(EarlyStopping(2), make("numpy").backend)
-    first = watch.look(watch.begin(carry(0)), carry(1), {"loss": 1.0})
+    first = watch.look(watch.begin(carry(0)), carry(1), epoch_of(1, {"loss": 1.0}))
     before = first._replace(values=list(first.values), waited=list(first.waited))
-    watch.look(first, carry(2), {"loss": 0.5})
+    watch.look(first, carry(2), epoch_of(2, {"loss": 0.5}))
     assert first == before
     assert first.arrays["params"]["W1"][0, 0] == 1
 

@@ -66,7 +66,7 @@ def split_rows(rows: int, share: float, seed: int) -> tuple[NDArray[Any], NDArra
     return np.sort(order[held:]), np.sort(order[:held])
 
 
-def first_counter(seed: int | Sequence[int]) -> NDArray[np.int32]:
-    """Give what the first step draws random numbers with: seed and step, `(2,)`, or `(K, 2)`."""
-    counter = np.stack([np.asarray(seed, dtype=np.uint64), np.zeros_like(seed, np.uint64)], axis=-1)
+def first_counter(seed: int | Sequence[int], step: int = 0) -> NDArray[np.int32]:
+    """Give what a first step draws random numbers with: seed and step, `(2,)`, or `(K, 2)`."""
+    counter = np.stack([np.asarray(seed, dtype=np.uint64), np.full_like(seed, step, np.uint64)], axis=-1)
     return counter.astype(np.uint32).view(np.int32)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from xpnet.losses import MeanSquaredError, SoftmaxWithLoss
 from xpnet.networks import Network
 from xpnet.training.data import Data, lies_on_host
 
-__all__ = ["check_classes", "checked_data", "finite"]
+__all__ = ["check_classes", "check_weights", "checked_data", "finite"]
 
 CHUNK = 2**24
 """Elements of a file looked at at a time."""
@@ -58,12 +58,18 @@ def checked_data(
         _check_finite(which, "t", t)
     else:
         _check_finite(which, "t", t, 0, 1)
+        if isinstance(network.last_layer, SoftmaxWithLoss):
+            _check_shares(which, t)
     if weight is not None:
         _check_finite(which, "weight", weight, 0)
-        if not bool(array_namespace(weight).any(weight > 0)):
-            raise ValueError(f"{which} data: at least one row of a weight above 0 wanted; "
-                             "all are 0")
+        check_weights(which, data)
     return backend, data
+
+
+def check_weights(which: str, data: Data) -> None:
+    """Refuse rows that all count nothing (ValueError)."""
+    if "weight" in data.arrays and not data.on_host("weight").any():
+        raise ValueError(f"{which} data: at least one row of a weight above 0 wanted; all are 0")
 
 
 def _scores_of_first_rows(which: str, network: Network, data: Data) -> Array:
@@ -111,7 +117,7 @@ def check_classes(network: Network, training: Data, validation: Data) -> None:
 
 def _classes(data: Data) -> set[int]:
     t = data.on_host("t")
-    return set(np.unique(t if t.ndim == 1 else t.argmax(axis=1)).tolist())
+    return set((np.unique(t) if t.ndim == 1 else np.flatnonzero(t.max(axis=0) > 0)).tolist())
 
 
 def _check_finite(
@@ -121,9 +127,7 @@ def _check_finite(
     xp = array_namespace(a)
     if xp.isdtype(a.dtype, "bool"):
         return
-    rows = max(1, CHUNK // max(math.prod(a.shape[1:]), 1))
-    for k in range(0, a.shape[0], rows):
-        part = a[k:min(k + rows, a.shape[0]), ...]
+    for part in _parts(a):
         if xp.isdtype(a.dtype, "real floating") and not bool(xp.all(xp.isfinite(part))):
             raise ValueError(f"{which} data: finite numbers wanted; {name} holds NaN or infinity")
         below = low is not None and bool(xp.any(part < low))
@@ -131,6 +135,23 @@ def _check_finite(
             upper = "" if high is None else f" to {high}"
             raise ValueError(f"{which} data: {name} wants numbers from {low}{upper}; "
                              f"got {float(xp.min(part)):g} to {float(xp.max(part)):g}")
+
+
+def _check_shares(which: str, t: Array) -> None:
+    """Refuse rows that do not share 1 among the classes (ValueError)."""
+    xp = array_namespace(t)
+    for part in _parts(t):
+        total = xp.sum(xp.astype(part, xp.float32), axis=-1)
+        worst = float(xp.max(xp.abs(total - 1)))
+        if worst > 1e-2:
+            raise ValueError(f"{which} data: rows of t that sum to 1 wanted; one is {worst:g} off")
+
+
+def _parts(a: Array) -> Iterator[Array]:
+    """Give some rows at a time."""
+    rows = max(1, CHUNK // max(math.prod(a.shape[1:]), 1))
+    for k in range(0, a.shape[0], rows):
+        yield a[k:min(k + rows, a.shape[0]), ...]
 
 
 def finite(arrays: Sequence[Array], stack_axes: int = 0) -> bool:

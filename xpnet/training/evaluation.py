@@ -19,15 +19,18 @@ __all__ = ["Evaluation", "Metric", "check_count", "evaluate", "find_metrics"]
 
 Metric: TypeAlias = Callable[[Array, Array], Array]
 
+TAKEN = ("epoch", "member", "loss", "validation loss", "seconds", "samples per second")
+"""The columns of a history's table that are there anyway."""
+
 
 def find_metrics(network: Network, metrics: Sequence[str] | Mapping[str, Metric] | None
                  ) -> dict[str, Metric]:
     """Give metrics by name: those named, of `xpnet.metrics`, or by default what suits the loss."""
     if isinstance(metrics, Mapping):
         for name, function in metrics.items():
-            if not isinstance(name, str) or name == "loss" or not callable(function):
+            if not isinstance(name, str) or name in TAKEN or not callable(function):
                 raise ValueError('metrics wants functions of scores and labels, by names other than '
-                                 f'"loss"; got {name!r}: {function!r:.60}')
+                                 f'{", ".join(TAKEN)}; got {name!r}: {function!r:.60}')
         return dict(metrics)
     if isinstance(metrics, str) or not isinstance(metrics, Sequence | None):
         raise TypeError(f'metrics wants a list of names, as ["accuracy"]; got {metrics!r:.60}')
@@ -106,7 +109,7 @@ def _on_host(name: str, value: Any, stack: tuple[int, ...]) -> Any:
     if found.dtype.kind not in "biuf" or found.shape[:len(stack)] != tuple(stack):
         wanted = f"{stack[0]} values, one for each network," if stack else "a number, or an array,"
         raise ValueError(f"{wanted} wanted of the metric {name}; got {value!r:.60}")
-    return value
+    return found.tolist()
 
 
 def evaluate(
@@ -118,6 +121,8 @@ def evaluate(
     batch_size: int = 100,
 ) -> dict[str, Any]:
     """Measure a network on data, in batches.
+
+    The loss is that of the scores alone, without a penalty that a network adds to it in training.
 
     Parameters
     ----------

@@ -43,9 +43,19 @@ class Epoch:
 
 @dataclass
 class History:
-    """The epochs so far."""
+    """The epochs so far.
+
+    Attributes
+    ----------
+    epochs : list of Epoch
+        In their order.
+    best : int or list of int, optional
+        With early stopping, the number of the epoch with the best weights, which the network holds in
+        the end; one a network, for a stack.
+    """
 
     epochs: list[Epoch] = field(default_factory=list)
+    best: int | list[int] | None = None
 
     @property
     def members(self) -> int | None:
@@ -62,7 +72,18 @@ class History:
             "loss", of the training, or "validation loss", or a metric, of the validation data.
         member : int, optional
             Which network of a stack.
+
+        Raises
+        ------
+        ValueError
+            If nothing of this name was measured, or there is no such network.
         """
+        there = dict.fromkeys(["loss", "validation loss", *(n for e in self.epochs for n in e.validation)])
+        if name not in there:
+            raise ValueError(f"there are {', '.join(there)}; got {name!r}")
+        if member is not None and not 0 <= member < (self.members or 0):
+            raise ValueError(f"the history is of {self.members or 'a single network, not a stack'}; "
+                             f"got member {member}")
         if name == "loss":
             values = [e.loss for e in self.epochs]
         else:
@@ -79,7 +100,9 @@ class History:
                 if name != "loss"]
 
     def best_member(self, name: str = "validation loss") -> int:
-        """Give the number of the network of a stack that was best after the last epoch.
+        """Give the number of the network of a stack that is best, with the weights it holds in the end.
+
+        These are of its last epoch, or with early stopping of its best.
 
         Parameters
         ----------
@@ -89,10 +112,11 @@ class History:
         if self.members is None:
             raise ValueError("the history is of a single network, not of a stack")
         sign = -1 if name in ("loss", "validation loss") else 1
-        last = [self.curve(name, k)[-1] for k in range(self.members)]
+        numbers = [e.epoch for e in self.epochs]
+        held = self.best if isinstance(self.best, list) else [numbers[-1]] * self.members
+        last = [self.curve(name, k)[numbers.index(held[k])] for k in range(self.members)]
         if not all(isinstance(value, int | float) for value in last):
-            raise ValueError(f"no number was measured for {name!r}; there are loss, "
-                             f"{', '.join(['validation loss', *self.metrics])}")
+            raise ValueError(f"no number was measured for {name!r} of each network")
         return max(range(self.members),
                    key=lambda k: -math.inf if math.isnan(last[k]) else sign * last[k])
 

@@ -10,7 +10,7 @@ from xpnet.functional._array import Array
 from xpnet.networks import Network
 from xpnet.training.batches import first_counter, split_rows
 from xpnet.training.checkpoints import Checkpoints
-from xpnet.training.checks import check_classes, checked_data
+from xpnet.training.checks import check_classes, check_weights, checked_data
 from xpnet.training.evaluation import Evaluation, Metric, find_metrics
 from xpnet.training.history import History
 from xpnet.training.progress import Progress
@@ -63,7 +63,7 @@ def fit(
         Rows of a step. Rows that do not fill a batch are left out, others in each epoch.
     seed : int or sequence of int
         Of all that is random: the order of the rows, dropout. K seeds give each network of a stack
-        its own order.
+        its own order. (A share of the rows for validation is drawn with the first.)
     validation : (x, t) or float, optional
         Data to measure on after each epoch; or the share of the rows to take out for it.
     sample_weight : array, optional
@@ -80,13 +80,15 @@ def fit(
     checkpoints : Checkpoints or path, optional
         Where to write checkpoints: after an interrupt too, and at the end.
     resume : bool
-        Whether to go on from the newest of these: on NumPy the weights become those of a run that
-        was never interrupted, bit for bit.
+        Whether to go on from the newest of these: on NumPy, with as many threads, the weights become
+        those of a run that was never interrupted, bit for bit. It has to be a run with layers,
+        parameters, loss, optimizer, rows, batch size, seed and monitor as here. Numbers such as
+        learning rates may be others, as of now.
     progress : bool
         Whether to show a progress bar (extra `train`).
     history : History, optional
         To be appended to and returned: epochs are counted on from its last, and what is in it stays
-        if training is interrupted.
+        if training is interrupted. The optimizer begins anew.
 
     Returns
     -------
@@ -103,7 +105,8 @@ def fit(
         The network holds what the last whole epoch left. In a stack, that one network comes to
         nothing does not stop the others.
     KeyboardInterrupt
-        On Ctrl-C. The network holds what was learnt so far.
+        On Ctrl-C. The network then holds what was learnt so far, and so does a checkpoint; as after
+        every other error, as of a callback.
     """
     check_settings(network, optimizer, epochs, batch_size, validation, metrics, early_stopping,
                    callbacks, checkpoints, resume, history)
@@ -113,13 +116,17 @@ def fit(
     if isinstance(validation, float):
         rows, held_rows = split_rows(data.rows, validation, seed if isinstance(seed, int) else seed[0])
         data, held = data.take(rows), data.take(held_rows)
+        check_weights("training", data)
     elif validation is not None:
         _, held = checked_data("validation", network, *validation, None)
     if batch_size > data.rows:
         raise ValueError(f"fit wants at least one batch; got batch_size {batch_size} "
                          f"for {data.rows} rows")
     fast = network.with_kernels(backend.kernels)
-    carry = first_carry(network, optimizer, backend.asarray(first_counter(seed)))
+    history = History() if history is None else history
+    steps = data.rows // batch_size
+    counter = first_counter(seed, steps * (history.epochs[-1].epoch if history.epochs else 0))
+    carry = first_carry(network, optimizer, backend.asarray(counter))
     measure = watch = None
     if held is not None:
         check_classes(network, data, held)
@@ -130,11 +137,10 @@ def fit(
             watch.check(tried)
 
     shared = network.stack_axes > 0 and isinstance(seed, int)
-    steps = data.rows // batch_size
-    history = History() if history is None else history
     run = Run(backend, carry, history, watch, {
         "rows": data.rows, "batch size": batch_size, "steps": steps, "seed": seed,
         "optimizer": type(optimizer).__name__,
+        "monitor": None if early_stopping is None else early_stopping.monitor,
         "layers": [type(layer).__name__ for layer in (*network.leaves(), network.last_layer)],
     })
     step = backend.compile(training_step(fast, optimizer, shared))
@@ -142,7 +148,11 @@ def fit(
         if isinstance(checkpoints, str | os.PathLike):
             checkpoints = Checkpoints(checkpoints)
         if checkpoints is not None:
+            if resume and checkpoints.newest() is None:
+                raise ValueError(f"{checkpoints.folder}: no checkpoint to resume from; such a run is "
+                                 "begun without resume")
             stack.enter_context(checkpoints)
+            run.check_save()  # better refused now than when there is something to lose
             if resume:
                 run.resume(checkpoints)
             elif (newest := checkpoints.newest()) is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,6 +16,7 @@ from xpnet.training.checkpoints import Checkpoints
 from xpnet.training.history import Epoch, History
 from xpnet.training.step import Carry
 from xpnet.training.stopping import Best, Watch
+from xpnet.training.tensors import check_tensors
 
 __all__ = ["Run"]
 
@@ -54,6 +56,8 @@ class Run:
         The number of the epoch before the run's first.
     seconds : float
         How long the run took before it was resumed, with that of the epochs before.
+    saved : Path or None
+        The checkpoint that was last written or read.
     """
 
     def __init__(self, backend: Backend, carry: Carry, history: History, watch: Watch | None,
@@ -62,6 +66,9 @@ class Run:
         self.history = history
         self._now = Moment(carry, 0, list(history.epochs), watch.begin(carry) if watch else None)
         self._losses: list[Any] = []
+        self._read: NDArray[Any] = np.zeros(0)
+        """The first of them, as read back."""
+        self.saved: Path | None = None
         self.before = self.epoch - 1
         self.seconds = history.epochs[-1].seconds if history.epochs else 0.0
 
@@ -94,7 +101,8 @@ class Run:
 
     def advance(self, carry: Carry, loss: Array) -> None:
         """Take note of a step."""
-        del self._losses[self.steps:]  # what an interrupt left half done
+        del self._losses[self.steps:]  # of the epoch before, or what an interrupt left half done
+        self._read = self._read[:self.steps]
         self._losses.append(loss)
         self._now = self._now._replace(carry=carry, steps=self.steps + 1)
 
@@ -103,55 +111,69 @@ class Run:
 
         One by one: JAX would compile a stack of them anew for each number of steps, for seconds.
         """
-        for k, loss in enumerate(self._losses[:self.steps]):
-            if hasattr(loss, "shape"):
-                wide = array_namespace(loss).astype(loss, sum_dtype(loss), copy=False)
-                self._losses[k] = self._backend.to_numpy(wide).tolist()
-        return np.asarray(self._losses[:self.steps], dtype=np.float64)
+        known = len(self._read)
+        fresh = []
+        for loss in self._losses[known:self.steps]:
+            wide = array_namespace(loss).astype(loss, sum_dtype(loss), copy=False)
+            fresh.append(self._backend.to_numpy(wide))
+        if fresh:
+            losses = np.asarray(fresh, dtype=np.float64)
+            self._read = np.concatenate([self._read, losses]) if known else losses
+            self._losses[known:len(self._read)] = [None] * len(fresh)
+        return self._read[:self.steps]
 
     def end_epoch(self, epoch: Epoch) -> None:
         """Take note of an epoch that is done."""
         best = self._now.best
         if self._watch is not None and best is not None:
-            best = self._watch.look(best, self.carry, epoch.validation)
+            best = self._watch.look(best, self.carry, epoch)
         self._now = Moment(self.carry, 0, [*self._now.epochs, epoch], best)
         self.publish()
 
     def publish(self) -> None:
-        """Let the history have all epochs that are done."""
+        """Let the history have all epochs that are done, and say which are the best."""
         self.history.epochs[:] = self._now.epochs
+        best = self._now.best.epochs if self._now.best is not None else []
+        self.history.best = best if self.history.members else best[0] if best else None
 
-    def save(self, checkpoints: Checkpoints, seconds: float) -> Path:
+    def save(self, checkpoints: Checkpoints, seconds: float) -> None:
         """Write a checkpoint, so many seconds after the run began."""
         best = self._now.best
         about = {
             "setting": self._setting, "before": self.before, "seconds": seconds,
             "losses": self.read_losses().tolist(),
             "history": [asdict(epoch) for epoch in self._now.epochs],
-            "best": best and {"values": best.values, "waited": best.waited},
+            "best": best and {"values": best.values, "waited": best.waited, "epochs": best.epochs},
         }
         step = (self.epoch - 1) * int(self._setting["steps"]) + self.steps
-        return checkpoints.save(self._arrays(), about, step)
+        self.saved = checkpoints.save(self._arrays(), about, step)
+
+    def check_save(self) -> None:
+        """Refuse what cannot be written (ValueError, TypeError)."""
+        check_tensors(self._arrays())
 
     def resume(self, checkpoints: Checkpoints) -> None:
-        """Go on from the newest checkpoint.
+        """Go on from the newest checkpoint that is whole; warn of those that are not.
 
         Raises
         ------
         ValueError
-            If it is of another network, another optimiser or other data.
+            If it is of a run with another setting, or arrays of other names, shapes or dtypes.
         """
         carry, about, path = checkpoints.load(self._arrays())
+        for broken in checkpoints.broken:
+            warnings.warn(f"passed over: {broken}", stacklevel=3)
         for name, value in self._setting.items():
             if (found := about["setting"].get(name)) != value:
                 raise ValueError(f"{path}: a run with {name} {found} can only go on with it; "
                                  f"got {value}")
         best = {"arrays": carry.pop("best"), **(about["best"] or {})}
-        self._losses = list(about["losses"])
+        self._read = np.asarray(about["losses"], dtype=np.float64)
+        self._losses = [None] * len(self._read)
         self.before, self.seconds = about["before"], about["seconds"]
         self._now = Moment(carry, len(self._losses), [Epoch(**row) for row in about["history"]],
                            Best(**best) if self._watch else None)
-        self.publish()
+        self.saved = path
 
     def _arrays(self) -> dict[str, Any]:
         best = self._now.best

@@ -11,6 +11,7 @@ import numpy as np
 
 from xpnet.backend import Backend
 from xpnet.functional._array import Array, array_namespace
+from xpnet.training.history import Epoch
 from xpnet.training.step import Carry
 
 __all__ = ["Best", "EarlyStopping", "Watch"]
@@ -55,6 +56,8 @@ class Best(NamedTuple):
     """What was measured with them, one a network; empty before the first look."""
     waited: list[int]
     """How many epochs ago, likewise."""
+    epochs: list[int]
+    """And in which epoch."""
 
 
 class Watch:
@@ -82,18 +85,18 @@ class Watch:
 
     def begin(self, carry: Carry) -> Best:
         """Give what there is before the first look: the weights of the beginning."""
-        return Best({part: carry[part] for part in PARTS}, [], [])
+        return Best({part: carry[part] for part in PARTS}, [], [], [])
 
     def goes_on(self, best: Best) -> bool:
         """Tell whether any network has patience left."""
         return not best.waited or min(best.waited) < self._settings.patience
 
-    def look(self, best: Best, carry: Carry, measured: Mapping[str, Any]) -> Best:
+    def look(self, best: Best, carry: Carry, epoch: Epoch) -> Best:
         """Give the best weights after an epoch, from those before it."""
         now = self.begin(carry).arrays
-        values = np.asarray(measured[self._settings.monitor], dtype=np.float64).reshape(-1)
+        values = np.asarray(epoch.validation[self._settings.monitor], dtype=np.float64).reshape(-1)
         if not best.values:
-            return Best(now, values.tolist(), [0] * len(values))
+            return Best(now, values.tolist(), [0] * len(values), [epoch.epoch] * len(values))
         sign = -1.0 if self._settings.monitor in SMALLER_IS_BETTER else 1.0
         before, waited = np.asarray(best.values), np.asarray(best.waited)
         going = waited < self._settings.patience
@@ -105,7 +108,8 @@ class Watch:
             for part, of in now.items()
         }
         return Best(arrays, np.where(better, values, before).tolist(),
-                    np.where(better, 0, waited + going).tolist())
+                    np.where(better, 0, waited + going).tolist(),
+                    np.where(better, epoch.epoch, best.epochs).tolist())
 
     def _chosen(self, better: Any, new: Array, old: Array) -> Array:
         if better.all() or not better.any():

@@ -18,7 +18,7 @@ from xpnet.backend import backend_of
 from xpnet.training.atomic import atomic_path
 from xpnet.training.nested import flatten
 
-__all__ = ["BrokenFileError", "load_tensors", "save_tensors"]
+__all__ = ["BrokenFileError", "check_tensors", "load_tensors", "save_tensors"]
 
 _DTYPES = {"bool", "float16", "float32", "float64",
            *(f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32, 64))}
@@ -59,12 +59,23 @@ def save_tensors(
     if "sha256" in about:
         raise ValueError('"sha256" in the description is the place of the checksum')
     with _named(path):
-        tensors = {name: _to_host(name, a) for name, a in flatten(arrays).items()}
+        tensors = check_tensors(arrays)
         # One entry in the metadata: the format writes several in any order.
         text = json.dumps({"sha256": _sha256(tensors, about), **about})
         raw = numpy_format.save(tensors, {"xpnet": text})
         with atomic_path(path) as temporary:
             temporary.write_bytes(raw)
+
+
+def check_tensors(arrays: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
+    """Give arrays as they would be written.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If something is no array, or of a dtype that is none of the format's.
+    """
+    return {name: _to_host(name, a) for name, a in flatten(arrays).items()}
 
 
 def load_tensors(

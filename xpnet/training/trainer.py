@@ -75,6 +75,8 @@ class Trainer:
     def train(self, last: int) -> None:
         """Train until an epoch is done."""
         run = self._run
+        self._hold(run.carry)  # of a checkpoint
+        run.publish()
         going = run.goes_on
         try:
             while going and run.epoch <= last:
@@ -82,7 +84,9 @@ class Trainer:
                 if not going or run.epoch > last:
                     self._save()
             self._hold(run.result)
-        except KeyboardInterrupt:
+        except NonFiniteLossError:
+            raise
+        except BaseException:
             run.publish()
             if self._is_sound():
                 self._hold(run.carry)
@@ -155,5 +159,5 @@ class Trainer:
                 break
             carry = after
         said += ": a smaller learning rate may help"
-        newest = None if self._checkpoints is None else self._checkpoints.newest()
-        return NonFiniteLossError(said + (f"; the last checkpoint is {newest}" if newest else ""))
+        saved = self._run.saved
+        return NonFiniteLossError(said + (f"; the last checkpoint is {saved}" if saved else ""))
