@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import importlib.util
 import math
+import operator
 import os
 import signal
 import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
     from xpnet import Backend
@@ -106,6 +108,18 @@ def find_backend(options: argparse.Namespace) -> Backend:
     return backend
 
 
+def named(option: str, text: str) -> Any:
+    """Import what an option names, as mypackage.mymodule:name; found from where the user is, too."""
+    module, _, attribute = text.partition(":")
+    if not attribute:
+        raise ValueError(f"{option} wants a module and a name, as mypackage.mymodule:name; got {text}")
+    sys.path.insert(0, str(Path.cwd()))
+    try:
+        return operator.attrgetter(attribute)(importlib.import_module(module))
+    except (AttributeError, SyntaxError, TypeError) as error:
+        raise ValueError(f"{option} {text}: {error}") from None
+
+
 def check_installed(*modules: str) -> None:
     """Miss what is not installed before the work, not after it (ImportError)."""
     for module in modules:
@@ -131,6 +145,7 @@ def run(main: Callable[[], int]) -> NoReturn:
     signal.signal(signal.SIGTERM, terminate)
     warnings.simplefilter("ignore", RuntimeWarning)  # NumPy's, of what an error will say
     program = sys.argv[0].replace("\\", "/").rpartition("/")[2]
+    warnings.formatwarning = lambda message, *_: f"{program}: {message}\n"
     try:
         status = main()
         sys.stdout.flush()

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import importlib
 import json
-import operator
-import sys
 from pathlib import Path
-from typing import Any
 
-from _command import add_backend_options, check_installed, find_backend
+from _command import add_backend_options, check_installed, find_backend, named
 
 from xpnet import Backend, Network, SoftmaxWithLoss, backend_of, load_network, load_weights
 from xpnet.datasets import DatasetError, class_names
@@ -62,15 +58,9 @@ def find_network(chosen: argparse.Namespace) -> tuple[Network, Backend, str | No
 
 def own_network(name: str) -> Network:
     """Make the user's network."""
-    module, _, attribute = name.partition(":")
-    if not attribute:
-        raise ValueError("--network wants a module and a name, as mypackage.mymodule:make; "
-                         f"got {name}")
-    sys.path.insert(0, str(Path.cwd()))
+    made = named("--network", name)
     try:
-        made: Any = operator.attrgetter(attribute)(importlib.import_module(module))
-        if callable(made):
-            made = made()
+        made = made() if callable(made) else made
     except (AttributeError, TypeError) as error:
         raise ValueError(f"--network {name}: {error}") from None
     if not isinstance(made, Network):

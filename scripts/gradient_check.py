@@ -12,16 +12,12 @@ Exit status: 0 if all gradients are correct, 1 if they are not, 2 if that cannot
 from __future__ import annotations
 
 import argparse
-import importlib
 import inspect
-import operator
-import sys
 import traceback
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from _command import Parser, add_backend_options, add_seed_option, find_backend, run
+from _command import Parser, add_backend_options, add_seed_option, find_backend, named, run
 
 from xpnet import Backend, TwoLayerNet, load_mnist
 from xpnet.testing import check_gradients
@@ -64,14 +60,7 @@ def book_network(backend: Backend, dtype: str, seed: int) -> tuple[Any, ...]:
 
 def own_layer(name: str, backend: Backend, chosen: argparse.Namespace) -> tuple[Any, ...]:
     """Find the user's layer, and give it with its inputs."""
-    module, _, attribute = name.partition(":")
-    if not attribute:
-        raise ValueError(f"--layer wants a module and a name, as mypackage.mymodule:MyLayer; got {name}")
-    sys.path.insert(0, str(Path.cwd()))
-    try:
-        made = operator.attrgetter(attribute)(importlib.import_module(module))
-    except AttributeError as error:
-        raise ValueError(f"--layer {name}: {error}") from None
+    made = named("--layer", name)
     if isinstance(made, type) or not hasattr(made, "forward"):
         try:
             inspect.signature(made).bind()

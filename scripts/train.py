@@ -6,7 +6,6 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
-import sys
 import tempfile
 import time
 from contextlib import suppress
@@ -33,10 +32,16 @@ from xpnet import Backend, Checkpoints, EarlyStopping, History, Network, NonFini
 from xpnet.datasets import class_names
 from xpnet.functional import softmax
 from xpnet.training import draw_curves, draw_predictions
+from xpnet.training.atomic import atomic_path
 
-RESULTS = ("weights.safetensors", "history.csv", "curves.png", "predictions.png", "checkpoints")
+RESULTS = ("weights.safetensors", "history.csv", "curves.png", "predictions.png", "checkpoints",
+           "options.json")
 OPTIMIZERS = {"sgd": "SGD", "momentum": "Momentum", "nesterov": "Nesterov", "adagrad": "AdaGrad",
               "rmsprop": "RMSprop", "adam": "Adam", "adamw": "AdamW"}
+RATES = {"sgd": 0.5, "momentum": 0.1, "nesterov": 0.1, "adagrad": 0.05}
+"""The learning rates to begin with; of the others 0.001."""
+AT_ANY_TIME = ("backend", "device", "data_dir", "lr", "epochs", "patience")
+"""What a run that is resumed may go on with otherwise."""
 
 
 def options() -> argparse.Namespace:
@@ -55,8 +60,10 @@ def options() -> argparse.Namespace:
     parser.add_argument("--dropout", type=share, default=0.0, metavar="RATIO",
                         help="share of neurons to drop (mlp)")
     parser.add_argument("--optimizer", choices=OPTIMIZERS, default="sgd", help="default: sgd")
-    parser.add_argument("--lr", type=positive, default=0.5,
-                        help="learning rate (default: %(default)s)")
+    parser.add_argument("--lr", type=positive,
+                        help="learning rate (default: "
+                             + ", ".join(f"{rate:g} for {name}" for name, rate in RATES.items())
+                             + ", else 0.001)")
     parser.add_argument("--epochs", type=whole_number(1), default=20, metavar="N",
                         help="times to go through the data (default: %(default)s)")
     parser.add_argument("--batch-size", type=whole_number(1), default=100, metavar="N",
@@ -73,8 +80,15 @@ def options() -> argparse.Namespace:
     if chosen.resume is not None:
         if chosen.out is not None:
             parser.error("--resume goes on in its own folder: leave out --out")
-        parser.set_defaults(**options_of(chosen.resume))
+        kept = options_of(chosen.resume)
+        parser.set_defaults(**kept)
         chosen = parser.parse_args()
+        for name, value in kept.items():
+            now = getattr(chosen, name)
+            if now != value and (name not in AT_ANY_TIME or (name == "patience" and None in (now, value))):
+                parser.error(f"--resume goes on with --{name.replace('_', '-')} {value}; got {now}")
+    if chosen.lr is None:
+        chosen.lr = RATES.get(chosen.optimizer, 0.001)
     if chosen.network != "mlp" and (chosen.batch_norm or chosen.dropout or len(chosen.hidden) > 1):
         parser.error("--batch-norm, --dropout and several --hidden go with --network mlp")
     return chosen
@@ -124,8 +138,7 @@ def main() -> int:
     checkpoints = Checkpoints(out / "checkpoints")
     try:
         resumes = chosen.resume is not None and checkpoints.newest() is not None
-        if not chosen.resume:
-            write_options(out, chosen)
+        write_options(out, chosen)
         optimizer = getattr(xpnet, OPTIMIZERS[chosen.optimizer])(chosen.lr)
         xpnet.fit(network, *train, optimizer=optimizer, epochs=chosen.epochs,
                   batch_size=chosen.batch_size, seed=chosen.seed, validation=test,
@@ -133,6 +146,8 @@ def main() -> int:
                   checkpoints=checkpoints, resume=resumes,
                   progress=not chosen.quiet, history=history)
     except KeyboardInterrupt as interrupt:
+        if resumes and not history.epochs:  # what was learnt may not have been read yet
+            raise
         status = status_of(interrupt)
     except BaseException as error:
         if isinstance(error, NonFiniteLossError) and history.epochs:
@@ -142,14 +157,12 @@ def main() -> int:
             with suppress(OSError):
                 forget(out, created)
         raise
-    finally:
-        for broken in checkpoints.broken:
-            print(f"passed over: {broken}", file=sys.stderr)
     seconds = time.perf_counter() - start
     accuracy = xpnet.evaluate(network, *test)["accuracy"]
     save(out, network, history, {**about, "accuracy": accuracy})
-    stopped = f"interrupted after {len(history.epochs)} epochs, " if status else ""
-    print(f"{stopped}test accuracy {accuracy:.4f}, {seconds:.1f} s, {out}", flush=True)
+    stopped = "interrupted, " if status else ""
+    print(f"{stopped}test accuracy {accuracy:.4f} after {len(history.epochs)} epochs, {seconds:.1f} s, "
+          f"{out}", flush=True)
     if not chosen.no_plot:
         draw(out, network, history, backend, chosen.dataset, test)
     return status
@@ -180,7 +193,8 @@ def write_options(out: Path, chosen: argparse.Namespace) -> None:
     """Write what --resume is to go on with."""
     kept = {name: value for name, value in vars(chosen).items()
             if name not in ("out", "resume", "quiet", "no_plot")}
-    (out / "options.json").write_text(json.dumps(kept, indent=1) + "\n")
+    with atomic_path(out / "options.json") as path:
+        path.write_text(json.dumps(kept, indent=1) + "\n")
 
 
 def forget(out: Path, created: list[Path]) -> None:

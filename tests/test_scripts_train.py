@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 import re
 import signal
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from folders import content
 from shell import LIBRARIES, RESULTS, SCRIPTS, SHIPPED, Shell, environment
 from variants import params
 
@@ -56,7 +58,7 @@ def accuracy_of(folder: Path, dtype: str = "float32") -> float:
 def last_line(done: subprocess.CompletedProcess[str], out: str) -> float:
     """See that the last line is as it should be, and give its accuracy."""
     __tracebackhide__ = True
-    found = re.fullmatch(rf"test accuracy ([01]\.\d{{4}}), \d+\.\d s, {out}",
+    found = re.fullmatch(rf"test accuracy ([01]\.\d{{4}}) after \d+ epochs, \d+\.\d s, {out}",
                          done.stdout.splitlines()[-1])
     assert found, done.stdout
     return float(found[1])
@@ -199,13 +201,13 @@ def test_interrupt(shell: Shell, by: signal.Signals, status: int) -> None:
     assert returned == status
     assert b"Traceback" not in stderr
     found = re.fullmatch(
-        r"interrupted after (\d+) epochs, test accuracy (0\.\d{4}), \d+\.\d s, run\n", stdout)
+        r"interrupted, test accuracy (0\.\d{4}) after (\d+) epochs, \d+\.\d s, run\n", stdout)
     assert found, stdout
     out = shell.folder / "run"
     check_results(out)
-    assert len(history(out)) == int(found[1]) >= 1
-    assert accuracy_of(out) == pytest.approx(float(found[2]), abs=1e-4)
-    assert float(found[2]) > 0.8  # what was learnt is not lost
+    assert len(history(out)) == int(found[2]) >= 1
+    assert accuracy_of(out) == pytest.approx(float(found[1]), abs=1e-4)
+    assert float(found[1]) > 0.8  # what was learnt is not lost
     assert len(list((out / "checkpoints").iterdir())) == 1
 
 
@@ -269,7 +271,7 @@ FULL = ("--network", "mlp", "--hidden", "20,10", "--batch-norm", "--dropout", 0.
 @pytest.mark.skipif(os.name != "posix", reason="only POSIX has signals")
 def test_a_run_that_is_resumed_ends_as_the_whole_one(shell: Shell) -> None:
     _, stdout, _ = interrupted(shell, signal.SIGTERM, *FULL, "--no-plot", "--out", "run")
-    found = re.match(r"interrupted after (\d+) epochs", stdout)
+    found = re.search(r" after (\d+) epochs", stdout)
     assert found
     epochs = int(found[1]) + 2
     whole = shell.train(*FULL, "--epochs", epochs, "--quiet", "--no-plot", "--out", "whole")
@@ -302,6 +304,27 @@ def test_a_run_that_was_killed_before_its_first_checkpoint_begins_anew(shell: Sh
         np.testing.assert_array_equal(p, whole.params[name])
 
 
+def test_an_interrupt_while_a_run_is_read_leaves_its_results(shell: Shell) -> None:
+    done = shell.train("--quiet", "--no-plot", "--epochs", 1, "--out", "run")
+    assert done.returncode == 0
+    before = content(shell.folder / "run")
+    stop = ("import xpnet.training.loop as loop\n"
+            "def checked_data(*_): raise KeyboardInterrupt\nloop.checked_data = checked_data")
+    done = shell.python(shell.runner(stop, "train.py"), "--quiet", "--no-plot", "--epochs", 2,
+                        "--resume", "run")
+    assert (done.returncode, done.stderr) == (130, "train.py: interrupted\n")
+    after = content(shell.folder / "run")
+    assert after.pop("options.json") != before.pop("options.json")
+    assert after == before
+
+
+def test_a_run_that_is_resumed_twice_remembers_its_options(shell: Shell) -> None:
+    shell.train("--quiet", "--no-plot", "--epochs", 1, "--out", "run")
+    shell.train("--quiet", "--no-plot", "--epochs", 2, "--lr", 0.25, "--resume", "run")
+    kept = json.loads((shell.folder / "run/options.json").read_text())
+    assert (kept["epochs"], kept["lr"]) == (2, 0.25)
+
+
 def test_a_broken_checkpoint_is_told_and_passed_over(shell: Shell) -> None:
     done = shell.train("--quiet", "--no-plot", "--epochs", 1, "--out", "run")
     (path,) = (shell.folder / "run/checkpoints").iterdir()
@@ -309,7 +332,7 @@ def test_a_broken_checkpoint_is_told_and_passed_over(shell: Shell) -> None:
     newer.write_bytes(path.read_bytes()[:-10])
     done = shell.train("--quiet", "--no-plot", "--epochs", 2, "--resume", "run")
     assert done.returncode == 0
-    assert re.fullmatch(r"passed over: run/checkpoints/step-00000099.safetensors: .*\n", done.stderr)
+    assert re.fullmatch(r"train.py: passed over: run/checkpoints/step-00000099.safetensors: .*\n", done.stderr)
     assert len(history(shell.folder / "run")) == 2
 
 

@@ -164,10 +164,11 @@ def test_options_that_are_broken(shell: Shell, text: str) -> None:
 
 
 @pytest.mark.parametrize(("options", "wanted"), [
-    ("--batch-size 50", "a run with batch size 100 can only go on with it; got 50"),
-    ("--seed 1", "a run with seed 0 can only go on with it; got 1"),
-    ("--hidden 4", "a checkpoint of another network"),
-    ("--optimizer adam", "a checkpoint of another network, optimizer"),
+    ("--batch-size 50", "--resume goes on with --batch-size 100; got 50"),
+    ("--seed 1", "--resume goes on with --seed 0; got 1"),
+    ("--hidden 4", "--resume goes on with --hidden [3]; got [4]"),
+    ("--optimizer adam", "--resume goes on with --optimizer sgd; got adam"),
+    ("--patience 3", "--resume goes on with --patience None; got 3"),
 ])
 def test_a_run_that_is_resumed_as_another(shell: Shell, options: str, wanted: str) -> None:
     done = shell.train("--quiet", "--no-plot", "--epochs", 1, "--hidden", 3, "--out", "run")

@@ -88,7 +88,7 @@ class Trainer:
             raise
         except BaseException:
             run.publish()
-            if self._is_sound():
+            if (run.steps or run.epoch > run.before + 1) and self._is_sound():
                 self._hold(run.carry)
                 self._save()
             raise
