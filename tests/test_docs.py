@@ -62,7 +62,10 @@ x_of_digits, x = x, np.memmap""").replace("seeds = [0", "x, t = x_of_digits, lab
     program.write_text(text + "\nprint(mean.shape, spread.max(), type(best).__name__)\n")
     done = shell.python(program)
     assert done.returncode == 0, done.stderr
-    first, last = done.stdout.splitlines()
-    assert all(0.5 < float(accuracy) < 1 for accuracy in first.split())
-    assert re.fullmatch(r"\(1000, 10\) 0\.\d+ TwoLayerNet", last)
+    best, accuracy, measured, *_, shapes = done.stdout.splitlines()
+    assert re.fullmatch(r"[12] \[0\.\d+, 0\.\d+\]", best)
+    assert 0.5 < float(accuracy) < 1
+    assert re.fullmatch(r"\{'loss': \d\.\S+, 'r2_score': -?\d\S+\}", measured)
+    assert re.fullmatch(r"\(1000, 10\) 0\.\d+ TwoLayerNet", shapes)
+    assert "\nall 16 checks passed" in done.stdout
     assert (shell.folder / "runs" / "first" / "history.csv").exists()

@@ -134,7 +134,8 @@ class Run:
         """Let the history have all epochs that are done, and say which are the best."""
         self.history.epochs[:] = self._now.epochs
         best = self._now.best.epochs if self._now.best is not None else []
-        self.history.best = best if self.history.members else best[0] if best else None
+        several = self.history.members is not None
+        self.history.best = None if not best else best if several else best[0]
 
     def save(self, checkpoints: Checkpoints, seconds: float) -> None:
         """Write a checkpoint, so many seconds after the run began."""
