@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from xpnet._numbers import positive
 from xpnet.functional._array import Array, array_namespace
-from xpnet.optimizers._arguments import positive
 from xpnet.optimizers.optimizer import Optimizer
 
 __all__ = ["AdaGrad"]

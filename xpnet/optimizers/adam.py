@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, ClassVar
 
+from xpnet._numbers import fraction, positive
 from xpnet.functional._array import Array, array_namespace
-from xpnet.optimizers._arguments import fraction, positive
 from xpnet.optimizers.learning_rate import LearningRate
 from xpnet.optimizers.optimizer import Optimizer
 

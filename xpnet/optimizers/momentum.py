@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from xpnet._numbers import fraction
 from xpnet.functional._array import Array
-from xpnet.optimizers._arguments import fraction
 from xpnet.optimizers.optimizer import Optimizer
 
 __all__ = ["Momentum"]

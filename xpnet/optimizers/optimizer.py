@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass
 from typing import Any, ClassVar
 
+from xpnet._numbers import not_negative, positive
 from xpnet.functional._array import Array, array_namespace, check_floating, device, sum_dtype
-from xpnet.optimizers._arguments import not_negative, positive
 from xpnet.optimizers._arrays import along_stack, cast, check_fit
 from xpnet.optimizers.clipping import clip_by_global_norm
 from xpnet.optimizers.learning_rate import LearningRate, checked_rate, is_scheduled, rate_of_step

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from xpnet._numbers import not_negative, positive, real_number, whole_number
 from xpnet.functional._array import Array, array_namespace
-from xpnet.optimizers._arguments import count, not_negative, number, positive
 
 __all__ = ["CosineDecay", "Schedule", "StepDecay", "Warmup"]
 
@@ -42,7 +42,7 @@ class StepDecay:
 
     def __post_init__(self) -> None:
         self.lr = positive("StepDecay", "lr", self.lr)
-        self.every = count("StepDecay", "every", self.every)
+        self.every = whole_number("StepDecay", "every", self.every)
         self.factor = positive("StepDecay", "factor", self.factor)
 
     def __call__(self, step: Array) -> Array:
@@ -72,7 +72,7 @@ class CosineDecay:
 
     def __post_init__(self) -> None:
         self.lr = positive("CosineDecay", "lr", self.lr)
-        self.steps = count("CosineDecay", "steps", self.steps)
+        self.steps = whole_number("CosineDecay", "steps", self.steps)
         self.end = not_negative("CosineDecay", "end", self.end)
 
     def __call__(self, step: Array) -> Array:
@@ -105,8 +105,8 @@ class Warmup:
     def __post_init__(self) -> None:
         if not callable(self.lr):
             self.lr = positive("Warmup", "lr", self.lr)
-        self.steps = count("Warmup", "steps", self.steps)
-        self.start_factor = number("Warmup", "start_factor", self.start_factor)
+        self.steps = whole_number("Warmup", "steps", self.steps)
+        self.start_factor = real_number("Warmup", "start_factor", self.start_factor)
         if not 0 <= self.start_factor <= 1:
             raise ValueError(f"Warmup wants start_factor from 0 to 1; got {self.start_factor}")
 
