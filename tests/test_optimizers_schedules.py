@@ -37,6 +37,14 @@ def test_rates_are_torchs(schedule: Schedule, scheduler: Callable[[Any, Any], An
     np.testing.assert_allclose(schedule(STEPS), rates, rtol=1e-12, atol=1e-16)
 
 
+@pytest.mark.parametrize("schedule", [s for s, _ in PAIRS], ids=repr)
+def test_rates_of_python_numbers_are_those_of_arrays(schedule: Schedule) -> None:
+    rates = [schedule(k) for k in range(100)]
+    assert {type(rate) for rate in rates} == {float}
+    np.testing.assert_allclose(rates, schedule(STEPS), rtol=1e-14, atol=1e-16)
+    assert schedule(3.0) == rates[3]
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_rates_on_every_library(xp: Variant, dtype: str) -> None:
     def rates(step: Any) -> Any:
@@ -95,6 +103,13 @@ def test_a_schedule_may_give_a_number() -> None:
 @pytest.mark.parametrize("lr", [lambda step: np.ones(2), [lambda step: np.ones(1)]])
 def test_a_schedule_that_gives_more_than_a_number(lr: Any) -> None:
     with pytest.raises(ValueError, match=r"schedule to give one number; got .* shape \([12],\)"):
+        steps(make("numpy"), SGD(lr), {"p": np.zeros((1, 2))}, [{"p": np.ones((1, 2))}],
+              stack_axes=1)
+
+
+@pytest.mark.parametrize("lr", [lambda step: "a", [lambda step: None]])
+def test_a_schedule_that_gives_no_number(lr: Any) -> None:
+    with pytest.raises(TypeError, match="SGD wants what a schedule gives to be a number; got "):
         steps(make("numpy"), SGD(lr), {"p": np.zeros((1, 2))}, [{"p": np.ones((1, 2))}],
               stack_axes=1)
 

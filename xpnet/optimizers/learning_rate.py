@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypeAlias
 
-from xpnet._numbers import positive
+from xpnet._numbers import positive, real_number
 from xpnet.functional._array import Array, array_namespace, device
 from xpnet.optimizers.schedules import Schedule
 
@@ -63,7 +63,9 @@ def rate_of_step(
     rates = lr if isinstance(lr, tuple) else (lr,)
     now = [rate(t) if callable(rate) else rate for rate in rates]
     for rate in now:
-        if getattr(rate, "shape", ()) != ():
+        if not hasattr(rate, "shape"):
+            real_number(where, "what a schedule gives", rate)
+        elif rate.shape != ():
             raise ValueError(f"{where} wants a schedule to give one number; "
                              f"got an array of shape {tuple(rate.shape)}")
     if not isinstance(lr, tuple):
