@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import FrozenInstanceError
 from typing import Any
 
 import numpy as np
@@ -17,9 +18,11 @@ from xpnet.optimizers import (
     AdamW,
     CosineDecay,
     Momentum,
+    Nesterov,
     Optimizer,
     RMSprop,
     StepDecay,
+    Warmup,
 )
 
 
@@ -112,6 +115,16 @@ def test_python_floats_are_kept() -> None:
         for value in vars(optimizer).values():
             for number in value if isinstance(value, tuple) else (value,):
                 assert type(number) in (float, bool, type(None))
+
+
+def test_it_cannot_be_changed() -> None:
+    # A compiled step would not notice.
+    for optimizer, name in ((SGD(), "lr"), (Nesterov(), "momentum"), (AdamW(), "decoupled"),
+                            (CosineDecay(0.1, 9), "lr"), (StepDecay(0.1, 9), "every"),
+                            (Warmup(0.1, 9), "steps")):
+        with pytest.raises(FrozenInstanceError):
+            setattr(optimizer, name, 0.5)
+    assert SGD().lr == 0.01
 
 
 def test_it_says_what_it_is() -> None:
