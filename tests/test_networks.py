@@ -228,7 +228,7 @@ def test_half_precision(eager: Variant) -> None:
 
 
 def test_nonsense_sizes_and_names() -> None:
-    with pytest.raises(ValueError, match="whole numbers above 0; got 0"):
+    with pytest.raises(ValueError, match="hidden_size to be a whole number above 0; got 0"):
         TwoLayerNet(784, 0, 10)
     with pytest.raises(ValueError, match="no backend 'numpty'; available here: numpy"):
         TwoLayerNet(784, 50, 10, backend="numpty")
