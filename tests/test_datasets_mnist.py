@@ -99,6 +99,15 @@ def test_unknown_name(call: Any) -> None:
         call("cifar")
 
 
+def test_the_name_of_a_data_set_where_a_bool_is_wanted() -> None:
+    load: Any = load_mnist
+    with pytest.raises(TypeError, match=r"normalize to be a bool; .* dataset='fashion-mnist'"):
+        load("fashion-mnist")
+    for options in ({"flatten": 1}, {"one_hot_label": None}):
+        with pytest.raises(TypeError, match=f"{next(iter(options))} to be a bool; got (1|None)$"):
+            load(**options)
+
+
 @pytest.mark.skipif(not (FASHION / "train-images-idx3-ubyte.gz").is_file(),
                     reason=f"Debian's dataset-fashion-mnist is not installed in {FASHION}")
 @pytest.mark.usefixtures("cache")

@@ -17,21 +17,23 @@ DYNAMIC = {"importlib", "__import__", "import_module"}
 
 # What each part of xpnet may import of xpnet; nothing above it, and no scripts ever.
 ALLOWED = {
+    "_numbers": set(),
     "functional": {"functional"},
-    "layers": {"functional", "layers"},
+    "layers": {"_numbers", "functional", "layers"},
     "losses": {"functional", "losses"},
     "metrics": {"functional", "metrics"},
     "gradient": {"functional"},
     "stacked_gradient": {"functional", "gradient"},
     "testing": {"functional", "gradient", "stacked_gradient", "testing"},
-    "optimizers": {"functional", "optimizers"},
-    "initializers": {"backend", "functional"},
-    "networks": {"backend", "functional", "initializers", "layers", "losses", "metrics",
+    "optimizers": {"_numbers", "functional", "optimizers"},
+    "initializers": {"_numbers", "backend", "functional"},
+    "networks": {"_numbers", "backend", "functional", "initializers", "layers", "losses", "metrics",
                  "networks", "stacked_gradient"},
     "backend": {"functional"},
     "_extras": set(),
     "datasets": {"_extras", "backend", "datasets", "functional"},
-    "training": {"_extras", "backend", "functional", "losses", "metrics", "networks", "training"},
+    "training": {"_extras", "_numbers", "backend", "functional", "losses", "metrics", "networks",
+                 "training"},
 }
 COMPUTE_PATH = ("functional", "layers", "losses", "optimizers", "networks", "gradient",
                 "stacked_gradient", "metrics", "testing")

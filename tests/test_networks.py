@@ -7,7 +7,16 @@ import pytest
 from autograd import gradients
 from variants import Variant, installed
 
-from xpnet import SGD, Network, Relu, SoftmaxWithLoss, TwoLayerNet
+from xpnet import (
+    SGD,
+    Affine,
+    MeanSquaredError,
+    Network,
+    Relu,
+    Residual,
+    SoftmaxWithLoss,
+    TwoLayerNet,
+)
 
 NAMES = ["W1", "b1", "W2", "b2"]
 
@@ -61,6 +70,19 @@ def test_structure_and_defaults(eager: Variant) -> None:
     assert all(p.dtype == default for p in net.params.values())
     std = eager.backend.to_numpy(net.params["W1"]).std()
     assert std == pytest.approx(0.01, rel=0.02)
+
+
+def test_it_says_what_it_is(eager: Variant) -> None:
+    assert repr(two_layer_net(eager, seed=[3, 1])) == """TwoLayerNet
+  Affine1: W1 (2, 12, 7), b1 (2, 7)
+  Relu1
+  Affine2: W2 (2, 7, 4), b2 (2, 4)
+  SoftmaxWithLoss"""
+    W, b = np.ones((2, 2)), np.ones(2)
+    assert repr(Network([Affine(W, b), Residual([Affine(W, b)])], MeanSquaredError())) == """Network
+  Affine1: W1 (2, 2), b1 (2,)
+  Residual1.body.Affine1: W2 (2, 2), b2 (2,)
+  MeanSquaredError"""
 
 
 def test_predict_loss_accuracy(xp: Variant) -> None:
@@ -188,6 +210,9 @@ def test_bad_input(eager: Variant) -> None:
         net.predict(eager.asarray(x[:, :11]))
     with pytest.raises(ValueError, match=r"class numbers .* want shape \(…, 6\); got \(5,\)"):
         net.loss(eager.asarray(x), eager.asarray(t[:5]))
+    for no_array in (None, 3.0, [[1.0] * 12]):
+        with pytest.raises(TypeError, match="TwoLayerNet wants x to be an array; got "):
+            net.predict(no_array)
     if eager.backend.name != "numpy":
         with pytest.raises(TypeError, match="arrays of one array-API library are wanted"):
             net.predict(x)
@@ -228,7 +253,7 @@ def test_half_precision(eager: Variant) -> None:
 
 
 def test_nonsense_sizes_and_names() -> None:
-    with pytest.raises(ValueError, match="whole numbers above 0; got 0"):
+    with pytest.raises(ValueError, match="hidden_size to be a whole number above 0; got 0"):
         TwoLayerNet(784, 0, 10)
     with pytest.raises(ValueError, match="no backend 'numpty'; available here: numpy"):
         TwoLayerNet(784, 50, 10, backend="numpty")

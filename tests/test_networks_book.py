@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,7 +13,7 @@ from autograd import gradients
 from numpy.typing import NDArray
 from variants import Variant, make, params
 
-from xpnet import DeepConvNet, MultiLayerNet, SimpleConvNet
+from xpnet import DeepConvNet, MultiLayerNet, SimpleConvNet, TwoLayerNet
 from xpnet.testing import check_gradients
 
 RNG = np.random.default_rng(0)
@@ -143,20 +145,53 @@ def test_gradients(make: Any, mode: Any) -> None:
     assert unclear <= ({"b1", "b2"} if "gamma1" in net.params else set()), report
 
 
-def test_bad_arguments() -> None:
-    with pytest.raises(ValueError, match=r"activation to be one of relu, sigmoid, .*; got 'rleu'"):
-        MultiLayerNet(12, [7], 3, "rleu")
-    with pytest.raises(ValueError, match="weight_decay_lambda from 0; got -1"):
-        MultiLayerNet(12, [7], 3, weight_decay_lambda=-1)
-    with pytest.raises(ValueError, match=r"dropout_ratio from 0 to below 1; got 1"):
-        MultiLayerNet(12, [7], 3, use_dropout=True, dropout_ration=1)
-    with pytest.raises(ValueError, match="whole numbers above 0; got 0"):
-        MultiLayerNet(12, [0], 3)
-    with pytest.raises(ValueError, match="channels, height and width"):
-        SimpleConvNet((28, 28))
-    with pytest.raises(ValueError, match=r"conv_param wants filter_num, .*; got filters"):
-        SimpleConvNet(conv_param={"filters": 3})
-    with pytest.raises(ValueError, match="windows of 5x5 are larger than the images that come there, 4x4"):
-        SimpleConvNet((1, 4, 4))
-    with pytest.raises(ValueError, match="windows of 2x2 are larger"):
-        DeepConvNet((1, 2, 2))
+N: Any = np.int64(3)
+H: Any = np.float32(0.5)
+YES: Any = np.True_
+
+
+@pytest.mark.parametrize("net", [
+    TwoLayerNet(N, N, N, seed=0),
+    MultiLayerNet(N, N + np.arange(2), N, "relu", "he", H, YES, H, YES, seed=0),
+    SimpleConvNet(N * np.arange(1, 4), {**SMALL, "pad": N}, N, N),
+    DeepConvNet(tuple(N * np.arange(1, 4)), {**SMALL, "pad": N}, hidden_size=N, output_size=N),
+], ids=lambda net: type(net).__name__)
+def test_arguments_are_pythons_own(net: Any) -> None:
+    again = type(net)(**json.loads(json.dumps(net.arguments)), seed=0)
+    assert again.arguments == net.arguments
+    assert shapes(again) == shapes(net)
+
+
+wrong_net: Any = MultiLayerNet  # whose arguments are not those that its types ask for
+wrong_conv: Any = SimpleConvNet
+
+
+@pytest.mark.parametrize(("make", "message"), [
+    (lambda: MultiLayerNet(12, [7], 3, "rleu"), r"activation to be one of relu, sigmoid, .*; got 'rleu'"),
+    (lambda: wrong_net(12, [7], 3, ["relu"]), r"activation to be one of relu, .*; got \['relu'\]"),
+    (lambda: MultiLayerNet(12, [7], 3, weight_decay_lambda=-1), "weight_decay_lambda of 0 or more; got -1"),
+    (lambda: MultiLayerNet(12, [7], 3, weight_decay_lambda=math.inf),
+     "weight_decay_lambda to be finite; got inf"),
+    (lambda: wrong_net(12, [7], 3, weight_decay_lambda="a"), "weight_decay_lambda to be a number; got 'a'"),
+    (lambda: MultiLayerNet(12, [7], 3, dropout_ration=1), "dropout_ration from 0 to below 1; got 1"),
+    (lambda: MultiLayerNet(12, [0], 3), r"hidden_size_list to be a list of .* above 0; got \[0\]"),
+    (lambda: wrong_net(12, 100, 3), "hidden_size_list to be a list of whole numbers above 0; got 100"),
+    (lambda: wrong_net(12, "100", 3), "hidden_size_list to be a list of .* above 0; got '100'"),
+    (lambda: wrong_net(12, [7], "3"), "output_size to be a whole number above 0; got '3'"),
+    (lambda: SimpleConvNet((28, 28)), r"channels, height and width, as \(1, 28, 28\); got \(28, 28\)"),
+    (lambda: wrong_conv(784), "channels, height and width, .*; got 784"),
+    (lambda: SimpleConvNet((1, 0, 28)), r"channels, height and width, .*; got \(1, 0, 28\)"),
+    (lambda: SimpleConvNet(conv_param={"filters": 3}),
+     "conv_param to be a mapping of filter_num, .*; got {'filters': 3}"),
+    (lambda: wrong_conv(conv_param=None), "conv_param to be a mapping of filter_num, .*; got None"),
+    (lambda: SimpleConvNet(conv_param={**SMALL, "pad": -1}),
+     '"pad" of conv_param to be a whole number from 0; got -1'),
+    (lambda: SimpleConvNet(hidden_size=0), "hidden_size to be a whole number above 0; got 0"),
+    (lambda: DeepConvNet(conv_param_3={**SMALL, "stride": 0}),
+     '"stride" of conv_param_3 to be a whole number above 0; got 0'),
+    (lambda: SimpleConvNet((1, 4, 4)), "windows of 5x5 are larger than the images that come there, 4x4"),
+    (lambda: DeepConvNet((1, 2, 2)), "windows of 2x2 are larger"),
+])
+def test_bad_arguments(make: Callable[[], Any], message: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=message):
+        make()

@@ -47,6 +47,20 @@ def test_nothing_to_clip(xp: Variant) -> None:
                  (np.zeros((2, 3)), np.zeros((0, 3))), rtol=0)
 
 
+@pytest.mark.parametrize("stack_axes", [0, 1])
+def test_squares_of_float16_do_not_overflow(xp: Variant, stack_axes: int) -> None:
+    if not hasattr(xp.namespace, "float16"):
+        pytest.skip(f"{xp.backend.name} has no float16")
+    found = xp.run(clip(1.0, stack_axes), np.full((1, 4), 300, np.float16))
+    xp.check(found[0], [[0.5] * 4], dtype="float16", rtol=1e-3)
+
+
+@pytest.mark.parametrize("norm", [0, -1.0, float("inf"), float("nan"), "1", None])
+def test_nonsense(norm: Any) -> None:
+    with pytest.raises((TypeError, ValueError), match=r"clip_by_global_norm wants norm .*; got "):
+        clip(norm)(np.ones(2))
+
+
 def test_float32(xp: Variant) -> None:
     found = xp.run(clip(1.0), np.array([3.0, 4.0], np.float32))
     xp.check(found[0], [0.6, 0.8], dtype="float32", rtol=1e-6)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import FrozenInstanceError
 from typing import Any
 
 import numpy as np
@@ -17,9 +18,11 @@ from xpnet.optimizers import (
     AdamW,
     CosineDecay,
     Momentum,
+    Nesterov,
     Optimizer,
     RMSprop,
     StepDecay,
+    Warmup,
 )
 
 
@@ -114,6 +117,16 @@ def test_python_floats_are_kept() -> None:
                 assert type(number) in (float, bool, type(None))
 
 
+def test_it_cannot_be_changed() -> None:
+    # A compiled step would not notice.
+    for optimizer, name in ((SGD(), "lr"), (Nesterov(), "momentum"), (AdamW(), "decoupled"),
+                            (CosineDecay(0.1, 9), "lr"), (StepDecay(0.1, 9), "every"),
+                            (Warmup(0.1, 9), "steps")):
+        with pytest.raises(FrozenInstanceError):
+            setattr(optimizer, name, 0.5)
+    assert SGD().lr == 0.01
+
+
 def test_it_says_what_it_is() -> None:
     assert repr(Momentum(0.1)) == (
         "Momentum(lr=0.1, weight_decay=0.0, decoupled=False, clip_norm=None, momentum=0.9)"
@@ -126,16 +139,17 @@ wrong: Any = SGD  # whose arguments are not those that its types ask for
 @pytest.mark.parametrize(("make_optimizer", "error", "message"), [
     (lambda: SGD(0), ValueError, "SGD wants a learning rate lr above 0; got 0"),
     (lambda: SGD(-1), ValueError, "SGD wants a learning rate lr above 0; got -1"),
-    (lambda: SGD(float("nan")), ValueError, "SGD wants a learning rate lr above 0; got nan"),
-    (lambda: Adam(float("inf")), ValueError, "Adam wants a learning rate lr above 0; got inf"),
+    (lambda: SGD(float("nan")), ValueError, "SGD wants a learning rate lr to be finite; got nan"),
+    (lambda: Adam(float("inf")), ValueError, "Adam wants a learning rate lr to be finite; got inf"),
+    (lambda: SGD(True), TypeError, "SGD wants a learning rate lr to be a number; got True"),
     (lambda: wrong(lr=None), TypeError, "SGD wants a learning rate lr to be a number; got None"),
     (lambda: SGD([]), ValueError,
      "SGD wants a learning rate lr for each network of a stack; got none"),
     (lambda: SGD([0.1, 0]), ValueError, "SGD wants each learning rate lr above 0; got 0"),
-    (lambda: wrong(lr="0.1"), TypeError, "SGD wants each learning rate lr to be a number; got '0'"),
+    (lambda: wrong(lr="0.1"), TypeError, "SGD wants a learning rate lr to be a number; got '0.1'"),
     (lambda: SGD(weight_decay=-1), ValueError, "SGD wants weight_decay of 0 or more; got -1"),
     (lambda: SGD(weight_decay=float("inf")), ValueError,
-     "SGD wants weight_decay of 0 or more; got inf"),
+     "SGD wants weight_decay to be finite; got inf"),
     (lambda: wrong(decoupled=0.1), TypeError, "SGD wants decoupled to be a bool; got 0.1"),
     (lambda: SGD(clip_norm=0), ValueError, "SGD wants clip_norm above 0; got 0"),
     (lambda: Momentum(momentum=1), ValueError, "Momentum wants momentum from 0 to below 1; got 1"),

@@ -37,6 +37,14 @@ def test_rates_are_torchs(schedule: Schedule, scheduler: Callable[[Any, Any], An
     np.testing.assert_allclose(schedule(STEPS), rates, rtol=1e-12, atol=1e-16)
 
 
+@pytest.mark.parametrize("schedule", [s for s, _ in PAIRS], ids=repr)
+def test_rates_of_python_numbers_are_those_of_arrays(schedule: Schedule) -> None:
+    rates = [schedule(k) for k in range(100)]
+    assert {type(rate) for rate in rates} == {float}
+    np.testing.assert_allclose(rates, schedule(STEPS), rtol=1e-14, atol=1e-16)
+    assert schedule(3.0) == rates[3]
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_rates_on_every_library(xp: Variant, dtype: str) -> None:
     def rates(step: Any) -> Any:
@@ -99,6 +107,13 @@ def test_a_schedule_that_gives_more_than_a_number(lr: Any) -> None:
               stack_axes=1)
 
 
+@pytest.mark.parametrize("lr", [lambda step: "a", [lambda step: None]])
+def test_a_schedule_that_gives_no_number(lr: Any) -> None:
+    with pytest.raises(TypeError, match="SGD wants what a schedule gives to be a number; got "):
+        steps(make("numpy"), SGD(lr), {"p": np.zeros((1, 2))}, [{"p": np.ones((1, 2))}],
+              stack_axes=1)
+
+
 wrong: Any = StepDecay  # whose arguments are not those that its types ask for
 
 
@@ -107,10 +122,10 @@ wrong: Any = StepDecay  # whose arguments are not those that its types ask for
     (lambda: StepDecay(0.1, 0), "StepDecay wants every to be a whole number above 0; got 0"),
     (lambda: wrong(0.1, 2.5), "StepDecay wants every to be a whole number above 0; got 2.5"),
     (lambda: StepDecay(0.1, 3, -1), "StepDecay wants factor above 0; got -1"),
-    (lambda: CosineDecay(float("nan"), 9), "CosineDecay wants lr above 0; got nan"),
+    (lambda: CosineDecay(float("nan"), 9), "CosineDecay wants lr to be finite; got nan"),
     (lambda: CosineDecay(0.1, -9), "CosineDecay wants steps to be a whole number above 0; got -9"),
     (lambda: CosineDecay(0.1, 9, -0.1), "CosineDecay wants end of 0 or more; got -0.1"),
-    (lambda: Warmup(float("inf"), 9), "Warmup wants lr above 0; got inf"),
+    (lambda: Warmup(float("inf"), 9), "Warmup wants lr to be finite; got inf"),
     (lambda: Warmup(0.1, 0), "Warmup wants steps to be a whole number above 0; got 0"),
     (lambda: Warmup(0.1, 9, 1.5), "Warmup wants start_factor from 0 to 1; got 1.5"),
     (lambda: Warmup(0.1, 9, -0.5), "Warmup wants start_factor from 0 to 1; got -0.5"),

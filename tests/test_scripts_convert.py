@@ -146,7 +146,7 @@ CONV = arrays((3, 1, 5, 5), (432, 6), (6, 10))
     (TWO, ["--network", "DeepConvNet"], "no DeepConvNet has weights of shapes (5, 4), (4, 3)"),
     (TWO, ["--activation", "relu", "--input-dim", "1,28,28"], "this is a TwoLayerNet"),
     (CONV, ["--activation", "sigmoid"], "no network of xpnet"),
-    (CONV, ["--input-dim", "1,28"], "input_dim wants channels, height and width"),
+    (CONV, ["--input-dim", "1,28"], "input_dim to be channels, height and width"),
     (CONV, ["--input-dim", "1,32,32"],
      'SimpleConvNet of images (1, 32, 32): "W2" of shape (588, 6) wanted; got (432, 6); --input-dim'),
     (CONV, ["--input-dim", "1,4,4"], "larger than the images"),

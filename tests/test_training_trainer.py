@@ -98,7 +98,7 @@ def test_an_interrupt_keeps_a_stack_with_a_broken_member(tmp_path: Path) -> None
         class Both(Interrupt):
             def __init__(self, steps: int) -> None:
                 super().__init__(steps)
-                self.lr = (0.5, 1e300)
+                vars(self)["lr"] = (0.5, 1e300)
 
         train(expected, X, T, optimizer=Both(-1), epochs=2, seed=[0, 1])
         with pytest.raises(KeyboardInterrupt):

@@ -62,7 +62,14 @@ def load_mnist(
     DatasetError
         If a file is missing, truncated, corrupted, or another than its name says: each is held to
         its SHA-256.
+    TypeError
+        If one of the first three is no bool, as the name of a data set would be there.
     """
+    for name, value in (("normalize", normalize), ("flatten", flatten),
+                        ("one_hot_label", one_hot_label)):
+        if not isinstance(value, bool):
+            hint = f"; a data set goes by dataset={value!r}" if isinstance(value, str) else ""
+            raise TypeError(f"load_mnist wants {name} to be a bool; got {value!r:.60}{hint}")
     source = _source(dataset)
     arrays = [
         read_part(part, path)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from xpnet._numbers import whole_number
 from xpnet.backend import Backend
 from xpnet.initializers import Initializer, Seed
 from xpnet.layers import Dropout, Layer, Relu
-from xpnet.networks.images import ImageLayers
+from xpnet.networks.images import ImageLayers, checked_conv_param, checked_input_dim
 from xpnet.networks.network import Network
 
 __all__ = ["DeepConvNet"]
@@ -55,12 +56,18 @@ class DeepConvNet(Network):
         backend: str | Backend = "numpy",
         dtype: object = None,
     ) -> None:
+        input_dim = checked_input_dim("DeepConvNet", input_dim)
+        conv_params = {
+            f"conv_param_{k}": checked_conv_param("DeepConvNet", f"conv_param_{k}", conv_param)
+            for k, conv_param in enumerate((conv_param_1, conv_param_2, conv_param_3,
+                                            conv_param_4, conv_param_5, conv_param_6), start=1)
+        }
+        hidden_size = whole_number("DeepConvNet", "hidden_size", hidden_size)
+        output_size = whole_number("DeepConvNet", "output_size", output_size)
         make = ImageLayers(input_dim, Initializer("he", seed=seed, backend=backend, dtype=dtype))
         dropout_seed = 0 if seed is None else seed
-        conv_params = (conv_param_1, conv_param_2, conv_param_3,
-                       conv_param_4, conv_param_5, conv_param_6)
         layers: list[Layer] = []
-        for k, conv_param in enumerate(conv_params, start=1):
+        for k, conv_param in enumerate(conv_params.values(), start=1):
             layers += [make.convolution(conv_param), Relu()]
             if k % 2 == 0:
                 layers.append(make.max_pooling())
@@ -73,7 +80,6 @@ class DeepConvNet(Network):
         ]
         super().__init__(layers)
         self.arguments = {
-            "input_dim": list(input_dim),
-            **{f"conv_param_{k}": dict(c) for k, c in enumerate(conv_params, start=1)},
+            "input_dim": input_dim, **conv_params,
             "hidden_size": hidden_size, "output_size": output_size,
         }

@@ -4,13 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from xpnet._numbers import whole_number, whole_numbers
 from xpnet.functional.windows import Windows
 from xpnet.initializers import Initializer
 from xpnet.layers import Affine, Convolution, MaxPooling
 
-__all__ = ["ImageLayers"]
+__all__ = ["ImageLayers", "checked_conv_param", "checked_input_dim"]
 
-CONV_PARAM = {"filter_num", "filter_size", "pad", "stride"}
+LEAST = {"filter_num": 1, "filter_size": 1, "pad": 0, "stride": 1}
+"""The keys of the book's `conv_param`, with the least number of each."""
+
+
+def checked_input_dim(where: str, input_dim: Sequence[int]) -> list[int]:
+    """Give channels, height and width as a list of int."""
+    try:
+        channels, height, width = whole_numbers(where, "input_dim", input_dim)
+    except ValueError:
+        raise ValueError(f"{where} wants input_dim to be channels, height and width, as (1, 28, 28); "
+                         f"got {input_dim!r:.60}") from None
+    return [channels, height, width]
+
+
+def checked_conv_param(where: str, name: str, conv_param: Mapping[str, int]) -> dict[str, int]:
+    """Give the book's `conv_param` as a dictionary of int."""
+    if not isinstance(conv_param, Mapping) or conv_param.keys() != LEAST.keys():
+        raise ValueError(f"{where} wants {name} to be a mapping of {', '.join(LEAST)}; "
+                         f"got {conv_param!r:.100}")
+    return {key: whole_number(where, f'"{key}" of {name}', conv_param[key], least)
+            for key, least in LEAST.items()}
 
 
 class ImageLayers:
@@ -25,17 +46,11 @@ class ImageLayers:
     """
 
     def __init__(self, input_dim: Sequence[int], draw: Initializer) -> None:
-        if len(input_dim) != 3:
-            raise ValueError("input_dim wants channels, height and width, as (1, 28, 28); "
-                             f"got {tuple(input_dim)}")
         self.channels, self.height, self.width = input_dim
         self._draw = draw
 
     def convolution(self, conv_param: Mapping[str, int]) -> Convolution:
         """Make a Convolution from the book's `conv_param`."""
-        if set(conv_param) != CONV_PARAM:
-            raise ValueError(f"conv_param wants {', '.join(sorted(CONV_PARAM))}; "
-                             f"got {', '.join(sorted(conv_param)) or 'nothing'}")
         filters, size = conv_param["filter_num"], conv_param["filter_size"]
         stride, pad = conv_param["stride"], conv_param["pad"]
         layer = Convolution(*self._draw.convolution(filters, self.channels, size, size), stride, pad)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+from xpnet._numbers import fraction, not_negative, whole_number, whole_numbers
 from xpnet.backend import Backend
 from xpnet.functional._array import Array, array_namespace
 from xpnet.initializers import Initializer, Seed
@@ -78,12 +79,15 @@ class MultiLayerNet(Network):
         backend: str | Backend = "numpy",
         dtype: object = None,
     ) -> None:
-        if activation not in ACTIVATIONS:
-            raise ValueError(f"MultiLayerNet wants activation to be one of "
+        where = "MultiLayerNet"
+        input_size = whole_number(where, "input_size", input_size)
+        hidden_size_list = whole_numbers(where, "hidden_size_list", hidden_size_list)
+        output_size = whole_number(where, "output_size", output_size)
+        self.weight_decay_lambda = not_negative(where, "weight_decay_lambda", weight_decay_lambda)
+        dropout_ration = fraction(where, "dropout_ration", dropout_ration)
+        if not isinstance(activation, str) or activation not in ACTIVATIONS:
+            raise ValueError(f"{where} wants activation to be one of "
                              f"{', '.join(ACTIVATIONS)}; got {activation!r}")
-        if not weight_decay_lambda >= 0:
-            raise ValueError("MultiLayerNet wants weight_decay_lambda from 0; "
-                             f"got {weight_decay_lambda}")
         draw = Initializer(weight_init_std, seed=seed, backend=backend, dtype=dtype)
         layers: list[Layer] = []
         size = input_size
@@ -97,12 +101,11 @@ class MultiLayerNet(Network):
             size = hidden_size
         layers.append(Affine(*draw.affine(size, output_size)))
         super().__init__(layers)
-        self.weight_decay_lambda = float(weight_decay_lambda)
         self.arguments = {
-            "input_size": input_size, "hidden_size_list": list(hidden_size_list),
+            "input_size": input_size, "hidden_size_list": hidden_size_list,
             "output_size": output_size, "activation": activation,
-            "weight_decay_lambda": self.weight_decay_lambda, "use_dropout": use_dropout,
-            "dropout_ration": dropout_ration, "use_batchnorm": use_batchnorm,
+            "weight_decay_lambda": self.weight_decay_lambda, "use_dropout": bool(use_dropout),
+            "dropout_ration": dropout_ration, "use_batchnorm": bool(use_batchnorm),
         }
 
     def loss(self, x: Array, t: Array, train_flg: bool = True) -> Array:

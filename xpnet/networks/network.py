@@ -40,6 +40,16 @@ class Network(Sequential):
         self.last_layer = SoftmaxWithLoss() if last_layer is None else last_layer
         self.arguments = {}
 
+    def __repr__(self) -> str:
+        """Show each layer on a line, with the shapes of its parameters."""
+        lines = [type(self).__name__]
+        owners = self._owners(self._param_places)
+        for leaf in self.leaves():
+            shapes = [f"{name} {tuple(getattr(leaf, attribute).shape)}"
+                      for name, (owner, attribute) in owners.items() if owner is leaf]
+            lines.append(": ".join(filter(None, [leaf.name, ", ".join(shapes)])))
+        return "\n  ".join([*lines, type(self.last_layer).__name__])
+
     def bind(
         self,
         params: Mapping[str, Array],
@@ -75,6 +85,8 @@ class Network(Sequential):
         array
             Scores, before softmax, `(N, C)`, or `(…, N, C)` from a stack.
         """
+        if not hasattr(x, "dtype"):
+            raise TypeError(f"{self.name} wants x to be an array; got {x!r:.60}")
         reference = next(iter(self.params.values()), x)
         xp = array_namespace(x, reference)
         if x.dtype != reference.dtype:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from xpnet._numbers import whole_number
 from xpnet.backend import Backend
 from xpnet.initializers import Initializer, Seed
 from xpnet.layers import Relu
-from xpnet.networks.images import ImageLayers
+from xpnet.networks.images import ImageLayers, checked_conv_param, checked_input_dim
 from xpnet.networks.network import Network
 
 __all__ = ["SimpleConvNet"]
@@ -50,6 +51,10 @@ class SimpleConvNet(Network):
         backend: str | Backend = "numpy",
         dtype: object = None,
     ) -> None:
+        input_dim = checked_input_dim("SimpleConvNet", input_dim)
+        conv_param = checked_conv_param("SimpleConvNet", "conv_param", conv_param)
+        hidden_size = whole_number("SimpleConvNet", "hidden_size", hidden_size)
+        output_size = whole_number("SimpleConvNet", "output_size", output_size)
         make = ImageLayers(
             input_dim, Initializer(weight_init_std, seed=seed, backend=backend, dtype=dtype)
         )
@@ -61,5 +66,5 @@ class SimpleConvNet(Network):
             Relu(),
             make.affine(output_size),
         ])
-        self.arguments = {"input_dim": list(input_dim), "conv_param": dict(conv_param),
+        self.arguments = {"input_dim": input_dim, "conv_param": conv_param,
                           "hidden_size": hidden_size, "output_size": output_size}

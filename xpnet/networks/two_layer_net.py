@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from xpnet._numbers import whole_number
 from xpnet.backend import Backend
 from xpnet.initializers import Initializer, Seed
 from xpnet.layers import Affine, Relu
@@ -40,6 +41,9 @@ class TwoLayerNet(Network):
         backend: str | Backend = "numpy",
         dtype: object = None,
     ) -> None:
+        input_size = whole_number("TwoLayerNet", "input_size", input_size)
+        hidden_size = whole_number("TwoLayerNet", "hidden_size", hidden_size)
+        output_size = whole_number("TwoLayerNet", "output_size", output_size)
         draw = Initializer(weight_init_std, seed=seed, backend=backend, dtype=dtype)
         super().__init__([
             Affine(*draw.affine(input_size, hidden_size)),

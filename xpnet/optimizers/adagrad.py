@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from xpnet._numbers import positive
 from xpnet.functional._array import Array, array_namespace
-from xpnet.optimizers._arguments import positive
 from xpnet.optimizers.optimizer import Optimizer
 
 __all__ = ["AdaGrad"]
 
 
-@dataclass(eq=False)
+@dataclass(frozen=True, eq=False)
 class AdaGrad(Optimizer):
     """A learning rate for each element: `h = h + dW**2`, `W - lr * dW / (sqrt(h) + eps)`.
 
@@ -33,7 +33,7 @@ class AdaGrad(Optimizer):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.eps = positive(self._name, "eps", self.eps)
+        vars(self).update(eps=positive(self._name, "eps", self.eps))
 
     def directions(
         self, grads: Mapping[str, Array], state: Mapping[str, Any]

@@ -7,15 +7,15 @@ from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, ClassVar
 
+from xpnet._numbers import fraction, positive
 from xpnet.functional._array import Array, array_namespace
-from xpnet.optimizers._arguments import fraction, positive
 from xpnet.optimizers.learning_rate import LearningRate
 from xpnet.optimizers.optimizer import Optimizer
 
 __all__ = ["Adam", "AdamW"]
 
 
-@dataclass(eq=False)
+@dataclass(frozen=True, eq=False)
 class Adam(Optimizer):
     """Momentum over the root of the mean square: `W - lr * m / (sqrt(v) + eps)`.
 
@@ -42,9 +42,9 @@ class Adam(Optimizer):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.beta1 = fraction(self._name, "beta1", self.beta1)
-        self.beta2 = fraction(self._name, "beta2", self.beta2)
-        self.eps = positive(self._name, "eps", self.eps)
+        vars(self).update(beta1=fraction(self._name, "beta1", self.beta1),
+                          beta2=fraction(self._name, "beta2", self.beta2),
+                          eps=positive(self._name, "eps", self.eps))
 
     def directions(
         self, grads: Mapping[str, Array], state: Mapping[str, Any]
@@ -60,7 +60,7 @@ class Adam(Optimizer):
         return {name: m[name] / (scale * xp.sqrt(v[name]) + eps) for name in grads}, {"m": m, "v": v}
 
 
-@dataclass(eq=False)
+@dataclass(frozen=True, eq=False)
 class AdamW(Adam):
     """Adam with decoupled weight decay, from which it takes its name (Loshchilov & Hutter 2019).
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypeAlias
 
+from xpnet._numbers import positive, real_number
 from xpnet.functional._array import Array, array_namespace, device
-from xpnet.optimizers._arguments import positive
 from xpnet.optimizers.schedules import Schedule
 
 __all__ = ["LearningRate", "checked_rate", "is_scheduled", "rate_of_step"]
@@ -18,8 +18,10 @@ LearningRate: TypeAlias = Rate | Sequence[Rate]
 def checked_rate(where: str, lr: LearningRate) -> Rate | tuple[Rate, ...]:
     """Give the learning rate with its numbers as Python floats, and a sequence as a tuple."""
     try:
-        rates = tuple(lr)  # type: ignore[arg-type]  # a number or schedule raises
+        rates = None if isinstance(lr, str) else tuple(lr)  # type: ignore[arg-type]  # a number raises
     except TypeError:
+        rates = None
+    if rates is None:
         return lr if callable(lr) else positive(where, "a learning rate lr", lr)
     if not rates:
         raise ValueError(f"{where} wants a learning rate lr for each network of a stack; got none")
@@ -61,7 +63,9 @@ def rate_of_step(
     rates = lr if isinstance(lr, tuple) else (lr,)
     now = [rate(t) if callable(rate) else rate for rate in rates]
     for rate in now:
-        if getattr(rate, "shape", ()) != ():
+        if not hasattr(rate, "shape"):
+            real_number(where, "what a schedule gives", rate)
+        elif rate.shape != ():
             raise ValueError(f"{where} wants a schedule to give one number; "
                              f"got an array of shape {tuple(rate.shape)}")
     if not isinstance(lr, tuple):

@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from xpnet._numbers import fraction
 from xpnet.functional._array import Array
-from xpnet.optimizers._arguments import fraction
 from xpnet.optimizers.optimizer import Optimizer
 
 __all__ = ["Momentum"]
 
 
-@dataclass(eq=False)
+@dataclass(frozen=True, eq=False)
 class Momentum(Optimizer):
     """SGD with momentum: `v = momentum * v + dW`, `W - lr * v` (Polyak 1964).
 
@@ -33,7 +33,7 @@ class Momentum(Optimizer):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.momentum = fraction(self._name, "momentum", self.momentum)
+        vars(self).update(momentum=fraction(self._name, "momentum", self.momentum))
 
     def directions(
         self, grads: Mapping[str, Array], state: Mapping[str, Any]

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass
 from typing import Any, ClassVar
 
+from xpnet._numbers import not_negative, positive
 from xpnet.functional._array import Array, array_namespace, check_floating, device, sum_dtype
-from xpnet.optimizers._arguments import not_negative, positive
 from xpnet.optimizers._arrays import along_stack, cast, check_fit
 from xpnet.optimizers.clipping import clip_by_global_norm
 from xpnet.optimizers.learning_rate import LearningRate, checked_rate, is_scheduled, rate_of_step
@@ -16,11 +16,21 @@ from xpnet.optimizers.learning_rate import LearningRate, checked_rate, is_schedu
 __all__ = ["Optimizer"]
 
 
-@dataclass(eq=False)
+@dataclass(frozen=True, eq=False)
 class Optimizer(ABC):
     """What turns gradients into new parameters: `p - lr * direction`.
 
     A subclass gives the directions, and the names of what it remembers for each parameter.
+
+    Unlike the book's, it remembers nothing itself: `update` takes and gives the parameters and a
+    state:
+
+        state = optimizer.init(network.params)  # once
+        params, state = optimizer.update(network.params, network.gradient(x, t), state)
+        network.params.update(params)
+
+    Its numbers cannot be changed, which a compiled step would not notice: for a learning rate that
+    changes, give a schedule.
 
     Parameters
     ----------
@@ -56,12 +66,14 @@ class Optimizer(ABC):
     """Whether the rule wants `state["step"]`, the number of steps taken before."""
 
     def __post_init__(self) -> None:
-        self.lr = checked_rate(self._name, self.lr)
-        self.weight_decay = not_negative(self._name, "weight_decay", self.weight_decay)
+        vars(self).update(
+            lr=checked_rate(self._name, self.lr),
+            weight_decay=not_negative(self._name, "weight_decay", self.weight_decay),
+            clip_norm=(None if self.clip_norm is None
+                       else positive(self._name, "clip_norm", self.clip_norm)),
+        )
         if not isinstance(self.decoupled, bool):
             raise TypeError(f"{self._name} wants decoupled to be a bool; got {self.decoupled!r}")
-        if self.clip_norm is not None:
-            self.clip_norm = positive(self._name, "clip_norm", self.clip_norm)
 
     @abstractmethod
     def directions(

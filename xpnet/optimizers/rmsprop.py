@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from xpnet._numbers import fraction, positive
 from xpnet.functional._array import Array, array_namespace
-from xpnet.optimizers._arguments import fraction, positive
 from xpnet.optimizers.optimizer import Optimizer
 
 __all__ = ["RMSprop"]
 
 
-@dataclass(eq=False)
+@dataclass(frozen=True, eq=False)
 class RMSprop(Optimizer):
     """AdaGrad that forgets: `h` is the moving mean of `dW**2`, not the sum.
 
@@ -37,8 +37,8 @@ class RMSprop(Optimizer):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.decay_rate = fraction(self._name, "decay_rate", self.decay_rate)
-        self.eps = positive(self._name, "eps", self.eps)
+        vars(self).update(decay_rate=fraction(self._name, "decay_rate", self.decay_rate),
+                          eps=positive(self._name, "eps", self.eps))
 
     def directions(
         self, grads: Mapping[str, Array], state: Mapping[str, Any]

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any, TypeAlias
 
+from xpnet._numbers import not_negative, positive, real_number, whole_number
 from xpnet.functional._array import Array, array_namespace
-from xpnet.optimizers._arguments import count, not_negative, number, positive
 
 __all__ = ["CosineDecay", "Schedule", "StepDecay", "Warmup"]
 
@@ -18,11 +19,14 @@ Schedule: TypeAlias = Callable[[Array], Any]
 An optimiser calls it with the number of steps taken before, 0 at first, as a 0-dimensional array
 of the parameters' library, device and (at least 32-bit) floating dtype, so that `0.1 / (1 + step)`
 is one. It must not branch on the step's value, which a compiled step does not have. These here work
-element by element, also on `arange(1000.0)`, to look at them.
+element by element, also on `arange(1000.0)`, to look at them, and on a Python number.
 """
 
+PYTHON = SimpleNamespace(minimum=min, maximum=max, cos=math.cos)
+"""What a schedule asks of an array's namespace, for Python's numbers."""
 
-@dataclass(eq=False)
+
+@dataclass(frozen=True, eq=False)
 class StepDecay:
     """Multiply the rate by `factor` after every so many steps, as `torch.optim`'s StepLR.
 
@@ -41,16 +45,16 @@ class StepDecay:
     factor: float = 0.1
 
     def __post_init__(self) -> None:
-        self.lr = positive("StepDecay", "lr", self.lr)
-        self.every = count("StepDecay", "every", self.every)
-        self.factor = positive("StepDecay", "factor", self.factor)
+        vars(self).update(lr=positive("StepDecay", "lr", self.lr),
+                          every=whole_number("StepDecay", "every", self.every),
+                          factor=positive("StepDecay", "factor", self.factor))
 
     def __call__(self, step: Array) -> Array:
         """Give `lr * factor ** (step // every)`."""
         return self.lr * self.factor ** (step // self.every)
 
 
-@dataclass(eq=False)
+@dataclass(frozen=True, eq=False)
 class CosineDecay:
     """Let the rate fall along half a cosine (Loshchilov & Hutter 2017, equation 5, one period).
 
@@ -71,18 +75,18 @@ class CosineDecay:
     end: float = 0.0
 
     def __post_init__(self) -> None:
-        self.lr = positive("CosineDecay", "lr", self.lr)
-        self.steps = count("CosineDecay", "steps", self.steps)
-        self.end = not_negative("CosineDecay", "end", self.end)
+        vars(self).update(lr=positive("CosineDecay", "lr", self.lr),
+                          steps=whole_number("CosineDecay", "steps", self.steps),
+                          end=not_negative("CosineDecay", "end", self.end))
 
     def __call__(self, step: Array) -> Array:
         """Give `end + (lr - end) * (1 + cos(pi * step / steps)) / 2`."""
-        xp = array_namespace(step)
+        xp = _namespace(step)
         angle = xp.minimum(step, self.steps) * (math.pi / self.steps)
         return self.end + (self.lr - self.end) / 2 * (1 + xp.cos(angle))
 
 
-@dataclass(eq=False)
+@dataclass(frozen=True, eq=False)
 class Warmup:
     """Let the rate rise in a straight line, then follow another (Goyal et al. 2017, section 2.2).
 
@@ -103,18 +107,23 @@ class Warmup:
     start_factor: float = 1 / 3
 
     def __post_init__(self) -> None:
-        if not callable(self.lr):
-            self.lr = positive("Warmup", "lr", self.lr)
-        self.steps = count("Warmup", "steps", self.steps)
-        self.start_factor = number("Warmup", "start_factor", self.start_factor)
+        vars(self).update(
+            lr=self.lr if callable(self.lr) else positive("Warmup", "lr", self.lr),
+            steps=whole_number("Warmup", "steps", self.steps),
+            start_factor=real_number("Warmup", "start_factor", self.start_factor),
+        )
         if not 0 <= self.start_factor <= 1:
             raise ValueError(f"Warmup wants start_factor from 0 to 1; got {self.start_factor}")
 
     def __call__(self, step: Array) -> Array:
         """Give `lr * (start_factor + (1 - start_factor) * step / steps)`, then `lr`."""
-        xp = array_namespace(step)
+        xp = _namespace(step)
         factor = self.start_factor + (1 - self.start_factor) * (
             xp.minimum(step, self.steps) / self.steps
         )
         lr = self.lr(xp.maximum(step - self.steps, 0)) if callable(self.lr) else self.lr
         return lr * factor
+
+
+def _namespace(step: Array | float) -> Any:
+    return PYTHON if type(step) in (int, float) else array_namespace(step)

@@ -14,6 +14,12 @@ __all__ = ["SGD"]
 class SGD(Optimizer):
     """Stochastic gradient descent, `W - lr * dW` (the book's equation 6.1).
 
+    Unlike the book's, `update` takes and gives the parameters and a state:
+
+        state = optimizer.init(network.params)  # once
+        params, state = optimizer.update(network.params, network.gradient(x, t), state)
+        network.params.update(params)
+
     Parameters
     ----------
     lr, weight_decay, decoupled, clip_norm
