@@ -134,7 +134,7 @@ def test_when_one_is_due(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 @pytest.mark.parametrize(("options", "words"), [
-    ({"seconds": -1}, "seconds from 0; got -1"), ({"seconds": float("nan")}, "got nan"),
+    ({"seconds": -1}, "seconds of 0 or more; got -1"), ({"seconds": float("nan")}, "got nan"),
     ({"seconds": float("inf")}, "got inf"), ({"keep": 0}, "keep .* above 0; got 0"),
     ({"keep": 2.0}, r"keep .* whole number above 0; got 2\.0"),
 ])

@@ -85,9 +85,17 @@ def test_what_is_no_network() -> None:
             train(net, *DATA)  # type: ignore[arg-type]
 
 
+def test_numbers_of_numpy(tmp_path: Path) -> None:
+    patience: Any = np.int64(3)
+    history = train(network(make("numpy")), *DATA, epochs=np.int64(2), batch_size=np.int32(10),
+                    validation=np.float32(0.5), early_stopping=EarlyStopping(patience),
+                    checkpoints=tmp_path)
+    assert len(history.epochs) == 2
+
+
 def test_seeds() -> None:
     single, stack = network(make("numpy")), network(make("numpy"), seed=[0, 1])
-    for seed in (7, np.int64(7), np.uint8(7)):
+    for seed in (7, np.int64(7), np.uint8(7), np.array(7)):
         found = checked_seed(single, seed)
         assert type(found) is int
         assert found == 7

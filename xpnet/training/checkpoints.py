@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import re
 import tempfile
@@ -12,6 +11,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Self
 
+from xpnet._numbers import not_negative, whole_number
 from xpnet.training.atomic import flush_folder
 from xpnet.training.folder_lock import locked_folder
 from xpnet.training.nested import place
@@ -44,13 +44,9 @@ class Checkpoints:
     def __init__(
         self, folder: str | os.PathLike[str], *, seconds: float = 30.0, keep: int = 3
     ) -> None:
-        if not 0 <= seconds < math.inf:
-            raise ValueError(f"Checkpoints wants seconds from 0; got {seconds}")
-        if not isinstance(keep, int) or keep < 1:
-            raise ValueError(f"Checkpoints wants keep to be a whole number above 0; got {keep}")
         self.folder = Path(folder)
-        self.seconds = seconds
-        self.keep = keep
+        self.seconds = not_negative("Checkpoints", "seconds", seconds)
+        self.keep = whole_number("Checkpoints", "keep", keep)
         self.broken: list[str] = []
         self._held: ExitStack | None = None
         self._last = time.monotonic()

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from xpnet import metrics as all_metrics
+from xpnet._numbers import whole_number
 from xpnet.backend import Backend, backend_of
 from xpnet.functional._array import Array, array_namespace, sum_dtype
 from xpnet.networks import Network
@@ -15,7 +16,7 @@ from xpnet.training.checks import checked_data
 from xpnet.training.data import Data
 from xpnet.training.step import Carry, scores
 
-__all__ = ["Evaluation", "Metric", "check_count", "evaluate", "find_metrics"]
+__all__ = ["Evaluation", "Metric", "evaluate", "find_metrics"]
 
 Metric: TypeAlias = Callable[[Array, Array], Array]
 
@@ -39,12 +40,6 @@ def find_metrics(network: Network, metrics: Sequence[str] | Mapping[str, Metric]
         if name not in all_metrics.__all__:
             raise ValueError(f"no metric {name!r}; there are {', '.join(all_metrics.__all__)}")
     return {name: getattr(all_metrics, name) for name in names}
-
-
-def check_count(where: str, name: str, value: object) -> None:
-    """Refuse what is no whole number above 0 (ValueError)."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ValueError(f"{where} wants {name} to be a whole number above 0; got {value!r}")
 
 
 class Evaluation:
@@ -140,7 +135,7 @@ def evaluate(
     dict
         "loss" and the metrics, as Python numbers; in lists, one a network, for a stack.
     """
-    check_count("evaluate", "batch_size", batch_size)
+    batch_size = whole_number("evaluate", "batch_size", batch_size)
     backend, data = checked_data("evaluation", network, x, t, None)
     measure = Evaluation(network.with_kernels(backend.kernels), backend, data,
                          find_metrics(network, metrics), batch_size)

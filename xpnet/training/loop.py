@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 
+from xpnet._numbers import whole_number
 from xpnet.functional._array import Array
 from xpnet.networks import Network
 from xpnet.training.batches import first_counter, split_rows
@@ -15,7 +16,7 @@ from xpnet.training.evaluation import Evaluation, Metric, find_metrics
 from xpnet.training.history import History
 from xpnet.training.progress import Progress
 from xpnet.training.run import Run
-from xpnet.training.settings import check_settings, checked_seed
+from xpnet.training.settings import check_settings, checked_seed, is_share
 from xpnet.training.step import Optimizer, first_carry, training_step
 from xpnet.training.stopping import EarlyStopping, Watch
 from xpnet.training.trainer import Callback, Trainer
@@ -108,16 +109,18 @@ def fit(
         On Ctrl-C. The network then holds what was learnt so far, and so does a checkpoint; as after
         every other error, as of a callback.
     """
-    check_settings(network, optimizer, epochs, batch_size, validation, metrics, early_stopping,
-                   callbacks, checkpoints, resume, history)
+    epochs = whole_number("fit", "epochs", epochs)
+    batch_size = whole_number("fit", "batch_size", batch_size)
+    check_settings(network, optimizer, validation, metrics, early_stopping, callbacks, checkpoints,
+                   resume, history)
     seed = checked_seed(network, seed)
     backend, data = checked_data("training", network, x, t, sample_weight)
     held = None
-    if isinstance(validation, float):
+    if is_share(validation):
         rows, held_rows = split_rows(data.rows, validation, seed if isinstance(seed, int) else seed[0])
         data, held = data.take(rows), data.take(held_rows)
         check_weights("training", data)
-    elif validation is not None:
+    elif isinstance(validation, Sequence):
         _, held = checked_data("validation", network, *validation, None)
     if batch_size > data.rows:
         raise ValueError(f"fit wants at least one batch; got batch_size {batch_size} "

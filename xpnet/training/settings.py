@@ -5,19 +5,21 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from operator import index
-from typing import Any
+from typing import Any, TypeGuard
+
+import numpy as np
 
 from xpnet.networks import Network
 from xpnet.training.checkpoints import Checkpoints
-from xpnet.training.evaluation import Metric, check_count, find_metrics
+from xpnet.training.evaluation import Metric, find_metrics
 from xpnet.training.history import History
 from xpnet.training.stopping import EarlyStopping
 
-__all__ = ["check_settings", "checked_seed"]
+__all__ = ["check_settings", "checked_seed", "is_share"]
 
 
 def check_settings(
-    network: Network, optimizer: object, epochs: int, batch_size: int, validation: object,
+    network: Network, optimizer: object, validation: object,
     metrics: Sequence[str] | Mapping[str, Metric] | None, early_stopping: EarlyStopping | None,
     callbacks: Sequence[object], checkpoints: object, resume: bool, history: History | None,
 ) -> None:
@@ -25,9 +27,7 @@ def check_settings(
     _check_kind("network", network, Network, "a Network: layers and a loss")
     if isinstance(optimizer, type) or not all(hasattr(optimizer, f) for f in ("init", "update")):
         raise TypeError(f"fit wants an optimizer, as SGD(0.1); got {optimizer!r:.60}")
-    check_count("fit", "epochs", epochs)
-    check_count("fit", "batch_size", batch_size)
-    if isinstance(validation, float):
+    if is_share(validation):
         if not 0 < validation < 1:
             raise ValueError("fit wants the share of rows to validate on between 0 and 1; "
                              f"got {validation}")
@@ -46,6 +46,11 @@ def check_settings(
         raise TypeError("fit wants callbacks to be a list of functions of network and history; "
                         f"got {callbacks!r:.60}")
     _check_together(network, validation, metrics, early_stopping, checkpoints, resume, history)
+
+
+def is_share(validation: object) -> TypeGuard[float]:
+    """Tell a share of the rows from data."""
+    return isinstance(validation, float | np.floating)
 
 
 def _check_kind(name: str, value: object, kind: Any, wanted: str) -> None:
@@ -80,7 +85,7 @@ def _check_together(
 def checked_seed(network: Network, seed: Any) -> int | list[int]:
     """Give the seed in Python's numbers: one, or one for each network of a stack (ValueError)."""
     members = _members(network)
-    several = isinstance(seed, Iterable)
+    several = isinstance(seed, Iterable) and getattr(seed, "ndim", 1) > 0
     given = [*seed] if several else [seed]
     try:
         seeds = [-1 if isinstance(s, bool) else index(s) for s in given]

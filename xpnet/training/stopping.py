@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from xpnet._numbers import not_negative, whole_number
 from xpnet.backend import Backend
 from xpnet.functional._array import Array, array_namespace
 from xpnet.training.history import Epoch
@@ -40,11 +40,8 @@ class EarlyStopping:
     min_delta: float = 0.0
 
     def __post_init__(self) -> None:
-        if isinstance(self.patience, bool) or not isinstance(self.patience, int) or self.patience < 1:
-            raise ValueError("EarlyStopping wants patience to be a whole number of epochs above 0; "
-                             f"got {self.patience!r}")
-        if not isinstance(self.min_delta, int | float) or not 0 <= self.min_delta < math.inf:
-            raise ValueError(f"EarlyStopping wants min_delta from 0; got {self.min_delta!r}")
+        vars(self).update(patience=whole_number("EarlyStopping", "patience", self.patience),
+                          min_delta=not_negative("EarlyStopping", "min_delta", self.min_delta))
 
 
 class Best(NamedTuple):
