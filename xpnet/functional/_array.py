@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import functools
+import numbers
 from collections.abc import Callable
 from types import ModuleType
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeGuard
 
 import array_api_compat
 
@@ -17,6 +18,7 @@ __all__ = [
     "check_floating",
     "device",
     "in_sum_dtype",
+    "is_integer",
     "sum_dtype",
     "sum_over",
     "unbroadcast",
@@ -53,6 +55,11 @@ def array_namespace(*arrays: Array) -> Any:
     if isinstance(xp, ModuleType):  # a namespace made for one instance must not be remembered
         _namespaces[types] = xp
     return xp
+
+
+def is_integer(n: object) -> TypeGuard[int]:
+    """Tell whether this is an integer, Python's or NumPy's, and no bool."""
+    return isinstance(n, numbers.Integral) and not isinstance(n, bool)
 
 
 @functools.cache
