@@ -311,6 +311,15 @@ def test_work_is_shared_without_gaps_and_its_errors_come_out(threads: Any) -> No
         share(work, 10)
 
 
+def test_what_numpy_is_told_of_errors_holds_in_all_threads(threads: Any) -> None:
+    from xpnet_backends.numpy_threads import share
+
+    threads(3, 1)
+    with np.errstate(over="ignore", under="raise"):
+        found = share(lambda first, last: np.geterr(), 3)
+    assert [(each["over"], each["under"]) for each in found] == [("ignore", "raise")] * 3
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing forks here")
 def test_a_forked_process_has_threads_of_its_own() -> None:
     program = """
