@@ -200,6 +200,29 @@ def test_numpys_convolution_does_not_warn_of_what_it_cuts_off() -> None:
     np.testing.assert_array_equal(kernels["convolution"](x, W, b), np.full((1, 1, 2, 1), x.max()))
 
 
+@pytest.mark.skipif(not installed("torch"), reason="torch is not installed")
+def test_torchs_normalization_leaves_what_is_unusual_to_the_functions() -> None:
+    torch = make("torch")
+    kernels = torch.backend.kernels
+    (x, dout, gamma), (stacked,) = normal(0, "float64", (8, 5), (8, 5), (5,)), normal(1, "float64", (2, 5))
+    compare((torch, kernels), "batch_normalization", [x, gamma, stacked])
+    _, mean, var = functional.batch_normalization(x, gamma, gamma)
+    moments = {"mean": torch.asarray(mean), "var": torch.asarray(var)}
+    backward = kernels["batch_normalization_backward"]
+    _, _, dbeta = backward(*map(torch.asarray, ([dout, dout], x, gamma, stacked)), **moments)
+    torch.check(dbeta, [dout.sum(0)] * 2, rtol=1e-12)
+    a, c, narrow = torch.asarray(x), torch.asarray(gamma), torch.asarray(gamma, "float32")
+    with pytest.raises(TypeError, match=r"all arrays of one dtype; got .*float32"):
+        kernels["batch_normalization"](a, c, narrow)
+    for inputs in ((torch.asarray(dout, "float32"), a, c, c), (a, a, c, narrow)):
+        with pytest.raises(TypeError, match=r"all arrays of one dtype; got .*float32"):
+            backward(*inputs, **moments)
+    x = np.where(np.arange(100)[:, None] == 0, 60000, 0)  # their variance is beyond float16
+    half = [torch.asarray(a, "float16") for a in (x, [1], [0])]
+    y, mean, var = kernels["batch_normalization"](*half)
+    torch.check(backward(y, *half, mean=mean, var=var)[1], [100], dtype="float16", rtol=1e-2)
+
+
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
 @pytest.mark.parametrize("shape", [(5, 3), (), (0, 2)])
 def test_relu_of_numpy(dtype: str, shape: tuple[int, ...]) -> None:
