@@ -169,6 +169,60 @@ def test_max_pooling(at_work: tuple[Variant, Kernels], dtype: str) -> None:
                       rtol=1e-5, atol=1e-6)
 
 
+def test_padding_gets_no_gradient_where_all_is_minus_infinity(at_work: tuple[Variant, Kernels]) -> None:
+    arrays = [np.ones((1, 1, 2, 2)), np.full((1, 1, 2, 2), -np.inf)]
+    dx = compare(at_work, "max_pooling_backward", arrays, 2, 2, stride=2, pad=1)
+    np.testing.assert_array_equal(dx, arrays[0])
+
+
+def test_numpys_kernels_leave_what_is_unusual_to_the_functions() -> None:
+    numpy = make("numpy")
+    at_work = numpy, numpy.backend.kernels
+    for dtype, stack in (("longdouble", ()), ("float64", (2,))):
+        x = normal(0, dtype, (*stack, 2, 2, 4, 4))[0]
+        y = compare(at_work, "max_pooling", [x], 2, 2)
+        compare(at_work, "max_pooling_backward", [y, x], 2, 2)
+    for dtype, shapes in (
+        ("float64", ((2, 2, 4, 4), (0, 2, 3, 3), (0,))),
+        ("float64", ((2, 0, 4, 4), (3, 0, 3, 3), (3,))),
+        ("float64", ((2, 2, 4, 4), (5, 3, 2, 3, 3), (5, 3))),
+        ("float16", ((3000, 1, 1, 1), (2, 1, 1, 1), (2,))),  # the gradient of b would stop at 2048
+    ):
+        arrays = [np.ones(shape, dtype) for shape in shapes]
+        out = compare(at_work, "convolution", arrays)
+        compare(at_work, "convolution_backward", [np.ones_like(out), *arrays])
+
+
+def test_numpys_convolution_does_not_warn_of_what_it_cuts_off() -> None:
+    kernels = make("numpy").backend.kernels
+    x = np.array([[[[0, 3e38], [3e38, 0]]]], "float32")  # the end of a row, the start of the next
+    W, b = np.ones((1, 1, 1, 2), "float32"), np.zeros(1, "float32")
+    np.testing.assert_array_equal(kernels["convolution"](x, W, b), np.full((1, 1, 2, 1), x.max()))
+
+
+@pytest.mark.skipif(not installed("torch"), reason="torch is not installed")
+def test_torchs_normalization_leaves_what_is_unusual_to_the_functions() -> None:
+    torch = make("torch")
+    kernels = torch.backend.kernels
+    (x, dout, gamma), (stacked,) = normal(0, "float64", (8, 5), (8, 5), (5,)), normal(1, "float64", (2, 5))
+    compare((torch, kernels), "batch_normalization", [x, gamma, stacked])
+    _, mean, var = functional.batch_normalization(x, gamma, gamma)
+    moments = {"mean": torch.asarray(mean), "var": torch.asarray(var)}
+    backward = kernels["batch_normalization_backward"]
+    _, _, dbeta = backward(*map(torch.asarray, ([dout, dout], x, gamma, stacked)), **moments)
+    torch.check(dbeta, [dout.sum(0)] * 2, rtol=1e-12)
+    a, c, narrow = torch.asarray(x), torch.asarray(gamma), torch.asarray(gamma, "float32")
+    with pytest.raises(TypeError, match=r"all arrays of one dtype; got .*float32"):
+        kernels["batch_normalization"](a, c, narrow)
+    for inputs in ((torch.asarray(dout, "float32"), a, c, c), (a, a, c, narrow)):
+        with pytest.raises(TypeError, match=r"all arrays of one dtype; got .*float32"):
+            backward(*inputs, **moments)
+    x = np.where(np.arange(100)[:, None] == 0, 60000, 0)  # their variance is beyond float16
+    half = [torch.asarray(a, "float16") for a in (x, [1], [0])]
+    y, mean, var = kernels["batch_normalization"](*half)
+    torch.check(backward(y, *half, mean=mean, var=var)[1], [100], dtype="float16", rtol=1e-2)
+
+
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
 @pytest.mark.parametrize("shape", [(5, 3), (), (0, 2)])
 def test_relu_of_numpy(dtype: str, shape: tuple[int, ...]) -> None:
@@ -278,6 +332,15 @@ def test_work_is_shared_without_gaps_and_its_errors_come_out(threads: Any) -> No
 
     with pytest.raises(ValueError, match="in a thread"):
         share(work, 10)
+
+
+def test_what_numpy_is_told_of_errors_holds_in_all_threads(threads: Any) -> None:
+    from xpnet_backends.numpy_threads import share
+
+    threads(3, 1)
+    with np.errstate(over="ignore", under="raise"):
+        found = share(lambda first, last: np.geterr(), 3)
+    assert [(each["over"], each["under"]) for each in found] == [("ignore", "raise")] * 3
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing forks here")

@@ -98,6 +98,15 @@ def test_an_empty_batch(xp: Variant) -> None:
                  (np.zeros((0, 4)), np.zeros((4, 2)), np.zeros(2)))
 
 
+@pytest.mark.parametrize("stack", [(), (3000,)])
+def test_half_precision_counts_beyond_2048(stack: tuple[int, ...]) -> None:
+    rows = 1 if stack else 3000
+    shapes: list[tuple[int, ...]] = [(*stack, rows, 2), (rows, 1), (1, 2), (2,)]
+    _, _, db = affine_backward(*(np.ones(shape, "float16") for shape in shapes))
+    assert db.dtype == np.float16
+    np.testing.assert_array_equal(db, [3000, 3000])
+
+
 def test_a_non_contiguous_input(eager: Variant) -> None:
     x, W, b = normal(2, (4, 6), (4, 2), (2,))
     xT = eager.asarray(x).mT

@@ -189,6 +189,20 @@ def test_half_precision_sums_in_float32() -> None:
     assert y.dtype == mean.dtype == dx.dtype == np.float16
 
 
+@pytest.mark.parametrize("largest", [300, 60000])  # of which the square, the variance overflow
+def test_half_precision_computes_in_float32(largest: float) -> None:
+    torch = pytest.importorskip("torch")
+    x, dout, ones = np.zeros((100, 1), "float16"), np.ones((100, 1), "float16"), np.ones(1, "float16")
+    x[0, 0], dout[1] = largest, 0
+    with np.errstate(over="ignore"):  # of the variance
+        y, _, _, *grads = train(-1)(x, ones, ones, dout)
+    exact = [a.astype("float64") for a in (x, ones, ones)]
+    np.testing.assert_allclose(y, torch_training(torch, *map(torch.asarray, exact)), rtol=2e-3)
+    for a, e in zip(grads, 2 * gradients(torch_training, dout, exact), strict=True):
+        assert a.dtype == np.float16
+        np.testing.assert_allclose(a, e, rtol=5e-3, atol=1e-6)
+
+
 @pytest.mark.parametrize(("axis", "shapes"), [
     (-1, ((7, 3), (4,), (4,))), (-1, ((7, 3), (3,), (1,))), (-1, ((7, 3), (), (3,))),
     (-1, ((3,), (3,), (3,))), (-3, ((7, 3), (3,), (3,))), (-3, ((7, 3, 2, 4), (4,), (4,))),

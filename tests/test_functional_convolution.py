@@ -127,12 +127,23 @@ def test_an_empty_batch(xp: Variant) -> None:
                  (x, np.zeros((3, 2, 3, 3)), np.zeros(3)))
 
 
+def test_half_precision_counts_beyond_2048() -> None:
+    shapes: list[tuple[int, ...]] = [(3000, 2, 1, 1), (3000, 1, 1, 1), (2, 1, 1, 1), (2,)]
+    _, dW, db = convolution_backward(*(np.ones(shape, "float16") for shape in shapes))
+    assert dW.dtype == db.dtype == np.float16
+    np.testing.assert_array_equal((dW[:, 0, 0, 0], db), np.full((2, 2), 3000))
+
+
 REFUSED: list[tuple[tuple[tuple[int, ...], ...], dict[str, Any], str]] = [
     (((2, 3, 5, 5), (4, 2, 3, 3), (4,)), {}, r"wants x of shape .* got x \(2, 3, 5, 5\), W \(4, 2"),
     (((2, 3, 5, 5), (4, 3, 3, 3), (3,)), {}, r"wants x of shape .* and b \(…, FN\); .* b \(3,\)"),
     (((3, 5, 5), (4, 3, 3, 3), (4,)), {}, "wants x of shape"),
     (((2, 3, 5, 5), (3, 3, 3), (3,)), {}, "wants x of shape"),
     (((2, 3, 5, 5), (4, 3, 3, 3), ()), {}, "wants x of shape"),
+    (((2, 2, 3, 5, 5), (3, 4, 3, 3, 3), (4,)), {},
+     r"wants stacks that .* got x \(2, 2, 3, 5, 5\), W \(3, 4, 3, 3, 3\), b \(4,\)"),
+    (((2, 2, 3, 5, 5), (4, 3, 3, 3), (3, 4)), {}, "wants stacks that broadcast"),
+    (((2, 3, 5, 5), (4, 3, 0, 3), (4,)), {}, "wants windows of at least 1x1; got 0x3"),
     (((2, 3, 5, 5), (4, 3, 6, 3), (4,)), {},
      r"windows of 6x3, larger than images of 5x5 with 0 and 0 of padding; .* \(2, 3, 5, 5\)"),
     (((2, 3, 5, 5), (4, 3, 3, 8), (4,)), {"pad": 1}, "windows of 3x8, larger than images of 5x5"),

@@ -95,6 +95,21 @@ def test_a_mean_that_is_large_against_the_variance() -> None:
     np.testing.assert_allclose(var, exact.var(-1, keepdims=True), rtol=1e-5)
 
 
+@pytest.mark.parametrize("largest", [300, 60000])  # of which the square, the variance overflow
+def test_half_precision_computes_in_float32(largest: float) -> None:
+    torch = pytest.importorskip("torch")
+    x, dout = np.zeros((1, 100), "float16"), np.ones((1, 100), "float16")
+    x[0, 0], dout[0, 1] = largest, 0
+    given = x, *np.ones((2, 100), "float16"), dout
+    with np.errstate(over="ignore"):  # of the variance
+        y, _, _, _, *grads = both(*given)
+    exact = [a.astype("float64") for a in given]
+    np.testing.assert_allclose(y, torch_layer_norm(torch, *map(torch.asarray, exact[:3])), rtol=2e-3)
+    for a, e in zip(grads, 2 * gradients(torch_layer_norm, exact[3], exact[:3]), strict=True):
+        assert a.dtype == np.float16
+        np.testing.assert_allclose(a, e, rtol=5e-3, atol=1e-6)
+
+
 @pytest.mark.parametrize("shapes", [((4, 6), (5,), (6,)), ((4, 6), (6,), (1,)), ((6,), (6,), (6,)),
                                     ((4, 6), (), (6,)), ((4, 6), (6,), ())])
 def test_shapes_that_do_not_fit(xp: Variant, shapes: tuple[tuple[int, ...], ...]) -> None:

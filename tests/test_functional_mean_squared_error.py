@@ -125,6 +125,13 @@ def test_half_precision_sums_in_single() -> None:
     assert mean_squared_error_backward(1000.0, x, t).dtype == np.float16
 
 
+def test_half_precision_scales_before_it_doubles() -> None:
+    x = np.full((2, 2), 40000, np.float16)
+    dx = mean_squared_error_backward(1, x, 0 * x)
+    assert dx.dtype == np.float16
+    np.testing.assert_array_equal(dx, np.full((2, 2), 20000))
+
+
 @pytest.mark.parametrize("weights", [(), (S,)], ids=["plain", "weighted"])
 def test_check_gradients(eager: Variant, weights: tuple[Any, ...]) -> None:
     given = dict(zip(["sample_weight"], map(eager.asarray, weights), strict=False))

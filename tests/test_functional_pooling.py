@@ -108,6 +108,28 @@ def test_sixteen_bits_are_averaged_in_thirty_two() -> None:
     np.testing.assert_array_equal(y, [[100]])
 
 
+def test_sixteen_bits_are_averaged_in_thirty_two_in_windows_too() -> None:
+    x = np.full((1, 1, 2, 2), 20000, np.float16)
+    y = average_pooling(x, 2, 2)
+    assert y.dtype == np.float16
+    np.testing.assert_array_equal(y, [[[[20000]]]])
+
+
+def test_integers_of_numpy_are_integers() -> None:
+    x = np.ones((1, 1, 4, 4), np.float32)
+    two: Any = np.int64(2)
+    one: Any = np.uint8(1)
+    for f, backward in ((max_pooling, max_pooling_backward), (average_pooling, average_pooling_backward)):
+        y = f(x, two, two, stride=two, pad=(one, one))
+        assert y.dtype == backward(y, x, two, two, stride=two, pad=one).dtype == np.float32
+
+
+def test_padding_gets_no_gradient_where_all_is_minus_infinity(xp: Variant) -> None:
+    x, dout = np.full((1, 1, 2, 2), -np.inf), np.ones((1, 1, 2, 2))
+    dx = xp.run(lambda dout, x: max_pooling_backward(dout, x, 2, 2, pad=1), dout, x)
+    xp.check(dx, dout)
+
+
 @pytest.mark.parametrize(("f", "backward", "window"), [
     (max_pooling, max_pooling_backward, (2, 2)),
     (average_pooling, average_pooling_backward, (2, 2)),
@@ -147,6 +169,7 @@ def test_the_result_is_no_view() -> None:
     ((7, 2), {}, "{} has windows of 7x2, larger than images of 6x4 with 0 and 0 of padding; got x"),
     ((2, 0), {}, "{} wants the window to be an integer from 1, or a pair of them"),
     ((2, 2), {"stride": 0}, "{} wants stride to be an integer from 1"),
+    ((2, 2), {"stride": True}, "{} wants stride to be an integer from 1"),
     ((2, 2), {"pad": -1}, "{} wants pad to be an integer from 0"),
     ((2, 3), {"pad": (0, 2)}, "{} wants pad of at most half its window of 2x3"),
 ])

@@ -43,10 +43,23 @@ def test_an_empty_batch_is_0(xp: Variant) -> None:
 
 
 def test_labels_that_do_not_fit(xp: Variant) -> None:
-    with pytest.raises(ValueError, match=r"labels for scores of shape \(4, 3\) .* got \(3,\)"):
+    with pytest.raises(ValueError, match=r"class numbers for scores of shape \(4, 3\) .* got \(3,\)"):
         xp.run(accuracy, np.zeros((4, 3)), np.zeros(3, int))
     with pytest.raises(ValueError, match=r"labels for scores of shape \(4, 3\) .* got \(4, 5\)"):
         xp.run(accuracy, np.zeros((4, 3)), np.zeros((4, 5)))
+    with pytest.raises(ValueError, match=r"class numbers want an integer dtype; got \(4,\) .*float64"):
+        xp.run(accuracy, np.zeros((4, 3)), np.zeros(4))
+    for t in (np.zeros((3, 4), int), np.zeros((3, 4, 3))):
+        with pytest.raises(ValueError, match=r"for scores of shape \(2, 4, 3\) .* got \(3, 4"):
+            xp.run(accuracy, np.zeros((2, 4, 3)), t)
+
+
+@pytest.mark.parametrize("metric", [accuracy, confusion_matrix, lambda y, t: top_k_accuracy(y, t, 1)])
+def test_one_column_has_no_classes(metric: Any) -> None:
+    y = np.ones((4, 1))
+    for t in (y, np.zeros(4, int)):
+        with pytest.raises(ValueError, match=r"wants scores of two classes or more, .* got \(4, 1\)"):
+            metric(y, t)
 
 
 def test_one_row(xp: Variant) -> None:
@@ -100,12 +113,14 @@ def test_top_k_of_a_stack_of_one_row_and_of_none(xp: Variant) -> None:
 
 def test_k_is_at_most_the_classes() -> None:
     t = np.zeros(4, int)
-    for k in (0, 4):
+    of_numpy: Any = np.int64(3)
+    assert top_k_accuracy(SCORES, t, of_numpy) == 1
+    for k in (0, 4, 1.5, True):
         with pytest.raises(ValueError, match=f"top_k_accuracy wants k of 1 … 3, .* got {k}"):
-            top_k_accuracy(SCORES, t, k)
+            top_k_accuracy(SCORES, t, k)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"k of 1 … 3, the classes; got 5"):
         top_k_accuracy(SCORES, t)
-    with pytest.raises(ValueError, match=r"labels for scores of shape \(4, 3\) .* got \(3,\)"):
+    with pytest.raises(ValueError, match=r"class numbers for scores of shape \(4, 3\) .* got \(3,\)"):
         top_k_accuracy(SCORES, t[:3], 2)
 
 

@@ -60,7 +60,7 @@ def max_pooling_backward(
     check_pooled(where, dout, x, windows.output)
     if y is None:
         y = max_pooling(x, pool_h, pool_w, stride=stride, pad=pad)
-    padded = _padded(x, windows, -cupy.inf)
+    padded = _padded(x, windows, cupy.nan)  # which equals nothing
     gradient = cupy.zeros_like(padded)
     found = cupy.zeros(y.shape, bool)
     for tap, place in zip(taps(padded, windows), taps(gradient, windows), strict=True):

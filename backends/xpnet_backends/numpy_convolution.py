@@ -6,6 +6,10 @@ the next number there, also from the end of a row to the start of the next. So r
 long as those rows: the last few of each are nonsense, and cut off in the end, and what is at one place
 in all windows of a channel becomes one long run. To copy such runs takes a fifth of the time of the
 products; many short ones take longer than these.
+
+Such nonsense is multiplied by 0 in the gradient of W, and padding by pixels, so that one that is infinite
+or NaN may make all of that gradient NaN, where `xpnet.functional` keeps to the elements that it meets. For
+the same reason NumPy's warnings of overflow and NaN would say nothing here, and are off.
 """
 
 from __future__ import annotations
@@ -14,6 +18,8 @@ from typing import Any
 
 import numpy as np
 
+from xpnet.functional import convolution as plain_convolution
+from xpnet.functional import convolution_backward as plain_convolution_backward
 from xpnet.functional.convolution import check_convolution
 from xpnet.functional.windows import Pair, Windows
 from xpnet_backends.numpy_threads import share
@@ -22,6 +28,8 @@ __all__ = ["convolution", "convolution_backward"]
 
 BLOCK = 2**17
 """Numbers in the windows of as many images as are computed at a time: half a MiB of float32."""
+
+_DTYPES = (np.dtype("f4"), np.dtype("f8"))
 
 
 class _Block:
@@ -57,6 +65,8 @@ def _images_at_a_time(windows: Windows, channels: int, count: int) -> int:
 
 def convolution(x: Any, W: Any, b: Any, *, stride: Pair = 1, pad: Pair = 0) -> Any:
     """Stand in for `xpnet.functional.convolution`."""
+    if not _is_usual(x, W, b):
+        return plain_convolution(x, W, b, stride=stride, pad=pad)
     windows = check_convolution("convolution", x, W, b, stride, pad)
     return _correlate(x, W, windows, b)[0]
 
@@ -65,6 +75,8 @@ def convolution_backward(
     dout: Any, x: Any, W: Any, b: Any, *, stride: Pair = 1, pad: Pair = 0, with_dx: bool = True
 ) -> tuple[Any, Any, Any]:
     """Stand in for `xpnet.functional.convolution_backward`."""
+    if not _is_usual(x, W, b):
+        return plain_convolution_backward(dout, x, W, b, stride=stride, pad=pad, with_dx=with_dx)
     windows = check_convolution("convolution_backward", x, W, b, stride, pad, dout)
     (FN, C, FH, FW), (ph, pw) = W.shape, windows.pad
     # Windows on dout serve both products; only there may be many more of its channels than of x's.
@@ -79,11 +91,17 @@ def convolution_backward(
     return dx, dW, db
 
 
+def _is_usual(x: Any, W: Any, b: Any) -> bool:
+    """Tell whether these are images and filters without stack axes, of 32 or 64 bits."""
+    return x.ndim == W.ndim == 4 and b.ndim == 1 and x.dtype in _DTYPES and 0 not in W.shape
+
+
 def _turned(W: Any) -> Any:
     """Turn filters from x to dout into those from dout to dx, and back."""
     return W[:, :, ::-1, ::-1].swapaxes(0, 1)
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def _correlate(x: Any, W: Any, windows: Windows, b: Any = None, partner: Any = None) -> tuple[Any, Any]:
     """Slide filters over images.
 
@@ -120,6 +138,7 @@ def _correlate(x: Any, W: Any, windows: Windows, b: Any = None, partner: Any = N
     return out, products.T.reshape(FN, C, FH, FW)
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def _fold(dout: Any, x: Any, W: Any, windows: Windows, with_dx: bool) -> tuple[Any, Any]:
     """Give dx, which adds up at each pixel what belongs to it in all windows, if wanted, and dW."""
     FN, C, FH, FW = W.shape

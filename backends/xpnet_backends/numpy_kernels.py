@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from xpnet.functional import max_pooling as plain_max_pooling
+from xpnet.functional import max_pooling_backward as plain_max_pooling_backward
 from xpnet.functional import relu as plain_relu
 from xpnet.functional import relu_backward as plain_relu_backward
 from xpnet.functional.pooling import check_pooled, check_pooling
@@ -50,12 +52,14 @@ def relu_backward(dout: Any, x: Any) -> Any:
 
 def max_pooling(x: Any, pool_h: int, pool_w: int, *, stride: Pair = 2, pad: Pair = 0) -> Any:
     """Stand in for `xpnet.functional.max_pooling`."""
+    if x.ndim != 4:
+        return plain_max_pooling(x, pool_h, pool_w, stride=stride, pad=pad)
     windows = check_pooling("max_pooling", x, pool_h, pool_w, stride, pad)
     y = np.empty((*x.shape[:2], *windows.output), x.dtype)
 
     def work(first: int, last: int) -> None:
         largest = y[first:last]
-        tap, *others = taps(_padded(x[first:last], windows), windows)
+        tap, *others = taps(_padded(x[first:last], windows, -np.inf), windows)
         largest[...] = tap
         for tap in others:
             # To copy short rows with gaps takes half as long as to compute with them.
@@ -69,6 +73,8 @@ def max_pooling_backward(
     dout: Any, x: Any, pool_h: int, pool_w: int, *, stride: Pair = 2, pad: Pair = 0, y: Any = None
 ) -> Any:
     """Stand in for `xpnet.functional.max_pooling_backward`."""
+    if x.ndim != 4 or x.dtype not in _INTEGERS:
+        return plain_max_pooling_backward(dout, x, pool_h, pool_w, stride=stride, pad=pad, y=y)
     where = "max_pooling_backward"
     windows = check_pooling(where, x, pool_h, pool_w, stride, pad)
     check_pooled(where, dout, x, windows.output)
@@ -79,7 +85,7 @@ def max_pooling_backward(
     dx = np.empty(x.shape, x.dtype)
 
     def work(first: int, last: int) -> None:
-        images, own = _padded(x[first:last], windows), dout[first:last]
+        images, own = _padded(x[first:last], windows, np.nan), dout[first:last]
         gradient = np.empty_like(images) if any(windows.pad) else dx[first:last]
         gradient[...] = 0
         found = np.zeros(own.shape, bool)
@@ -113,11 +119,11 @@ def _masked(x: Any, keep: Any, out: Any) -> None:
     np.bitwise_and(x.view(integer), bits, out=out.view(integer))
 
 
-def _padded(x: Any, windows: Windows) -> Any:
+def _padded(x: Any, windows: Windows, value: float) -> Any:
     (H, W), (ph, pw) = windows.image, windows.pad
     if not any(windows.pad):
         return x
-    padded = np.full((*x.shape[:2], *windows.padded), -np.inf, x.dtype)
+    padded = np.full((*x.shape[:2], *windows.padded), value, x.dtype)
     padded[..., ph:ph + H, pw:pw + W] = x
     return padded
 

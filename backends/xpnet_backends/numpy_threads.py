@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import functools
 import os
 from collections.abc import Callable
@@ -51,7 +52,9 @@ def share(
         step = at_a_time or max(1, last - first)
         return [work(k, min(k + step, last)) for k in range(first, last, step)]
 
-    futures = [_others().submit(part, *cuts[k:k + 2]) for k in range(1, threads)]
+    # In a context like this one's, where NumPy keeps `errstate`; no two threads can share one.
+    futures = [_others().submit(contextvars.copy_context().run, part, cuts[k], cuts[k + 1])
+               for k in range(1, threads)]
     parts = [part(cuts[0], cuts[1]), *(future.result() for future in futures)]
     return [result for results in parts for result in results]
 

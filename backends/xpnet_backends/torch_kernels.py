@@ -66,7 +66,7 @@ def batch_normalization(
     x: Any, gamma: Any, beta: Any, *, axis: int = -1, eps: float = 1e-5
 ) -> tuple[Any, Any, Any]:
     """Stand in for `xpnet.functional.batch_normalization`."""
-    if not _is_plain_batch(x, gamma, axis):
+    if not _is_plain_batch(axis, x, gamma, beta):
         return plain_batch_normalization(x, gamma, beta, axis=axis, eps=eps)
     # Running statistics that forget all but the last batch are those of this batch.
     mean, unbiased = torch.zeros_like(gamma), torch.zeros_like(gamma)
@@ -80,7 +80,9 @@ def batch_normalization_backward(
     mean: Any = None, var: Any = None,
 ) -> tuple[Any, Any, Any]:
     """Stand in for `xpnet.functional.batch_normalization_backward`."""
-    if mean is None or var is None or dout.shape != x.shape or not _is_plain_batch(x, gamma, axis):
+    if (mean is None or var is None or dout.shape != x.shape or dout.dtype != x.dtype
+            or x.dtype == torch.float16  # in which the variance may be infinite
+            or not _is_plain_batch(axis, x, gamma, beta)):
         return plain_batch_normalization_backward(
             dout, x, gamma, beta, axis=axis, eps=eps, mean=mean, var=var)
     dx, dgamma, dbeta = torch.ops.aten.native_batch_norm_backward(
@@ -88,10 +90,10 @@ def batch_normalization_backward(
     return dx, dgamma, dbeta
 
 
-def _is_plain_batch(x: Any, gamma: Any, axis: int) -> bool:
+def _is_plain_batch(axis: int, x: Any, *channels: Any) -> bool:
     """Tell whether these are rows `(N, C)` or images `(N, C, H, W)`, with more than one element each."""
     return (axis == 1 - x.ndim and x.ndim in (2, 4) and x.numel() > x.shape[1] > 0
-            and gamma.shape == x.shape[1:2] and gamma.dtype == x.dtype)
+            and all(a.shape == x.shape[1:2] and a.dtype == x.dtype for a in channels))
 
 
 KERNELS: Mapping[str, Callable[..., Any]] = {

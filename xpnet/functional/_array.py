@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
+import numbers
+from collections.abc import Callable
 from types import ModuleType
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeGuard
 
 import array_api_compat
 
@@ -15,7 +17,10 @@ __all__ = [
     "check_dout",
     "check_floating",
     "device",
+    "in_sum_dtype",
+    "is_integer",
     "sum_dtype",
+    "sum_over",
     "unbroadcast",
 ]
 
@@ -50,6 +55,11 @@ def array_namespace(*arrays: Array) -> Any:
     if isinstance(xp, ModuleType):  # a namespace made for one instance must not be remembered
         _namespaces[types] = xp
     return xp
+
+
+def is_integer(n: object) -> TypeGuard[int]:
+    """Tell whether this is an integer, Python's or NumPy's, and no bool."""
+    return isinstance(n, numbers.Integral) and not isinstance(n, bool)
 
 
 @functools.cache
@@ -116,6 +126,24 @@ def sum_dtype(x: Array) -> Any:
     return _sum_dtype(x.dtype, array_namespace(x))
 
 
+def sum_over(x: Array, axis: int | tuple[int, ...]) -> Array:
+    """Sum over axes, in `sum_dtype`, and give the sum in the dtype of `x`."""
+    xp = array_namespace(x)
+    return xp.astype(xp.sum(x, axis=axis, dtype=sum_dtype(x)), x.dtype, copy=False)
+
+
+def in_sum_dtype(
+    f: Callable[..., tuple[Array, ...]], *arrays: Array, **options: Any
+) -> tuple[Array, ...]:
+    """Compute `f(*arrays, **options)` in `sum_dtype`, and give its results in the arrays' own dtype."""
+    dtype, wide = arrays[0].dtype, sum_dtype(arrays[0])
+    if wide == dtype:
+        return f(*arrays, **options)
+    xp = array_namespace(*arrays)
+    out = f(*(xp.astype(a, wide) for a in arrays), **options)
+    return tuple(xp.astype(a, dtype) for a in out)
+
+
 def unbroadcast(gradient: Array, shape: tuple[int, ...]) -> Array:
     """Sum a gradient over the axes along which an input of this shape was broadcast."""
     if tuple(gradient.shape) == tuple(shape):
@@ -125,4 +153,4 @@ def unbroadcast(gradient: Array, shape: tuple[int, ...]) -> Array:
     stretched = tuple(
         extra + i for i, n in enumerate(shape) if n == 1 and gradient.shape[extra + i] != 1
     )
-    return xp.reshape(xp.sum(gradient, axis=(*range(extra), *stretched)), shape)
+    return xp.reshape(sum_over(gradient, (*range(extra), *stretched)), shape)

@@ -1,12 +1,12 @@
-"""Mean and variance, which the normalisations share."""
+"""Mean and variance, which the normalisations share; of 32 bits or more, see `in_sum_dtype`."""
 
 from __future__ import annotations
 
 import math
 
-from xpnet.functional._array import Array, array_namespace, sum_dtype
+from xpnet.functional._array import Array, array_namespace
 
-__all__ = ["count_over", "mean_over", "moments", "sum_over"]
+__all__ = ["count_over", "mean_over", "moments", "sums_over"]
 
 
 def count_over(x: Array, axes: tuple[int, ...]) -> int:
@@ -14,18 +14,14 @@ def count_over(x: Array, axes: tuple[int, ...]) -> int:
     return max(math.prod(x.shape[k] for k in axes), 1)
 
 
-def sum_over(x: Array, axes: tuple[int, ...]) -> Array:
+def sums_over(x: Array, axes: tuple[int, ...]) -> Array:
     """Sum over axes, which stay with a length of 1."""
-    xp = array_namespace(x)
-    total = xp.sum(x, axis=axes, keepdims=True, dtype=sum_dtype(x))
-    return xp.astype(total, x.dtype, copy=False)
+    return array_namespace(x).sum(x, axis=axes, keepdims=True)
 
 
 def mean_over(x: Array, axes: tuple[int, ...]) -> Array:
     """Average over axes, which stay with a length of 1; 0 where there is nothing to average."""
-    xp = array_namespace(x)
-    total = xp.sum(x, axis=axes, keepdims=True, dtype=sum_dtype(x))
-    return xp.astype(total / count_over(x, axes), x.dtype, copy=False)
+    return sums_over(x, axes) / count_over(x, axes)
 
 
 def moments(x: Array, axes: tuple[int, ...]) -> tuple[Array, Array]:

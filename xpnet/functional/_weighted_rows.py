@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Sequence
 
 from xpnet.functional._array import Array, array_namespace, device
@@ -35,9 +36,8 @@ def weighted_rows(
     """
     labels = rows = target_rows(x, t)
     classes = x.shape[-1]
-    check_label_smoothing(label_smoothing)
-    if label_smoothing:
-        e = float(label_smoothing)  # a NumPy scalar would promote the dtype
+    e = check_label_smoothing(label_smoothing)
+    if e:
         rows = (1 - e) * rows + e / classes
     weights = None
     if class_weights is not None:
@@ -51,10 +51,12 @@ def weighted_rows(
     return rows, None if weights is None else weight_sum(weights)
 
 
-def check_label_smoothing(label_smoothing: float) -> None:
-    """Refuse what is no share of a label (ValueError)."""
-    if not isinstance(label_smoothing, int | float) or not 0 <= label_smoothing <= 1:
+def check_label_smoothing(label_smoothing: float) -> float:
+    """Refuse what is no share of a label (ValueError); give the rest as Python's, which promotes nothing."""
+    number = isinstance(label_smoothing, numbers.Real) and not isinstance(label_smoothing, bool)
+    if not number or not 0 <= label_smoothing <= 1:
         raise ValueError(f"label_smoothing is a number of 0 … 1; got {label_smoothing!r}")
+    return float(label_smoothing)
 
 
 def _class_weights(class_weights: Array | Sequence[float], x: Array) -> Array:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from xpnet.functional._array import Array, array_namespace, unbroadcast
+from xpnet.functional._array import Array, array_namespace, sum_over, unbroadcast
 
 __all__ = ["affine", "affine_backward"]
 
@@ -72,7 +72,7 @@ def affine_backward(
     xp = array_namespace(dout, x, W, b)
     _check(x, W, b, dout)
     dW = unbroadcast(xp.matmul(x.mT, dout), W.shape)
-    db = unbroadcast(xp.sum(dout, axis=-2), b.shape)
+    db = unbroadcast(sum_over(dout, -2), b.shape)
     if not with_dx:
         return None, dW, db
     dx = xp.matmul(dout, W.mT)

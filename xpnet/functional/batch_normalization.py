@@ -7,8 +7,8 @@ flattens images, and normalises each of their elements by itself.
 
 from __future__ import annotations
 
-from xpnet.functional._array import Array, array_namespace, unbroadcast
-from xpnet.functional._moments import count_over, moments, sum_over
+from xpnet.functional._array import Array, array_namespace, in_sum_dtype, unbroadcast
+from xpnet.functional._moments import count_over, moments, sums_over
 
 __all__ = [
     "batch_normalization",
@@ -50,9 +50,7 @@ def batch_normalization(
         If the dtypes or the libraries differ.
     """
     _check(axis, x, gamma, beta)
-    mean, var = (_of_channels(a, axis) for a in moments(x, _batch_axes(axis)))
-    y = batch_normalization_inference(x, gamma, beta, mean, var, axis=axis, eps=eps)
-    return y, mean, var
+    return in_sum_dtype(_forward, x, gamma, beta, axis=axis, eps=eps)
 
 
 def batch_normalization_backward(
@@ -68,7 +66,8 @@ def batch_normalization_backward(
     x, gamma, beta, axis, eps : array, int, float
         What `batch_normalization` was given.
     mean, var : array, optional
-        What it returned, to save computing them again.
+        What it returned, to save computing them again; 16 bits, in which a variance may overflow, are
+        not enough, and do not.
 
     Returns
     -------
@@ -77,13 +76,7 @@ def batch_normalization_backward(
         `affine_backward`.
     """
     _check(axis, x, gamma, beta, dout=dout)
-    axes = _batch_axes(axis)
-    if mean is None or var is None:
-        mean, var = (_of_channels(a, axis) for a in moments(x, axes))
-    normalized, scale = _normalized(x, gamma, mean, var, axis, eps)
-    dgamma, dbeta = sum_over(dout * normalized, axes), sum_over(dout, axes)
-    through_statistics = (normalized * dgamma + dbeta) / count_over(x, axes)
-    return _in_shapes(scale * (dout - through_statistics), dgamma, dbeta, x, gamma, beta, axis)
+    return in_sum_dtype(_backward, dout, x, gamma, beta, axis=axis, eps=eps, mean=mean, var=var)
 
 
 def batch_normalization_inference(
@@ -105,8 +98,7 @@ def batch_normalization_inference(
         `gamma * (x - mean) / sqrt(var + eps) + beta`, of the shape of `x`, with any stack in front.
     """
     _check(axis, x, gamma, beta, mean, var)
-    scale = gamma / array_namespace(var).sqrt(var + eps)
-    return (x - _along(mean, axis)) * _along(scale, axis) + _along(beta, axis)
+    return in_sum_dtype(_inference, x, gamma, beta, mean, var, axis=axis, eps=eps)[0]
 
 
 def batch_normalization_inference_backward(
@@ -128,9 +120,42 @@ def batch_normalization_inference_backward(
         As those of `batch_normalization_backward`.
     """
     _check(axis, x, gamma, beta, mean, var, dout=dout)
+    return in_sum_dtype(_inference_backward, dout, x, gamma, beta, mean, var, axis=axis, eps=eps)
+
+
+def _forward(
+    x: Array, gamma: Array, beta: Array, axis: int, eps: float
+) -> tuple[Array, Array, Array]:
+    mean, var = (_of_channels(a, axis) for a in moments(x, _batch_axes(axis)))
+    return *_inference(x, gamma, beta, mean, var, axis, eps), mean, var
+
+
+def _backward(
+    dout: Array, x: Array, gamma: Array, beta: Array, axis: int, eps: float,
+    mean: Array | None, var: Array | None,
+) -> tuple[Array, Array, Array]:
+    axes = _batch_axes(axis)
+    if mean is None or var is None or var.dtype != x.dtype:
+        mean, var = (_of_channels(a, axis) for a in moments(x, axes))
+    normalized, scale = _normalized(x, gamma, mean, var, axis, eps)
+    dgamma, dbeta = sums_over(dout * normalized, axes), sums_over(dout, axes)
+    through_statistics = (normalized * dgamma + dbeta) / count_over(x, axes)
+    return _in_shapes(scale * (dout - through_statistics), dgamma, dbeta, x, gamma, beta, axis)
+
+
+def _inference(
+    x: Array, gamma: Array, beta: Array, mean: Array, var: Array, axis: int, eps: float
+) -> tuple[Array]:
+    scale = gamma / array_namespace(var).sqrt(var + eps)
+    return ((x - _along(mean, axis)) * _along(scale, axis) + _along(beta, axis),)
+
+
+def _inference_backward(
+    dout: Array, x: Array, gamma: Array, beta: Array, mean: Array, var: Array, axis: int, eps: float
+) -> tuple[Array, Array, Array]:
     normalized, scale = _normalized(x, gamma, mean, var, axis, eps)
     axes = _batch_axes(axis)
-    dgamma, dbeta = sum_over(dout * normalized, axes), sum_over(dout, axes)
+    dgamma, dbeta = sums_over(dout * normalized, axes), sums_over(dout, axes)
     return _in_shapes(scale * dout, dgamma, dbeta, x, gamma, beta, axis)
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from xpnet.functional._array import Array, array_namespace, unbroadcast
+import itertools
+
+from xpnet.functional._array import Array, array_namespace, sum_over, unbroadcast
+from xpnet.functional._fitting import stacks_fit
 from xpnet.functional.windows import Pair, Windows, fold, pad_image, taps, windows_on
 
 __all__ = ["check_convolution", "convolution", "convolution_backward", "image_columns"]
@@ -20,12 +23,16 @@ def check_convolution(
             f"{where} wants x of shape (…, N, C, H, W), W (…, FN, C, FH, FW) and b (…, FN); "
             f"got x {tuple(x.shape)}, W {tuple(W.shape)}, b {tuple(b.shape)}"
         )
+    stacks = x.shape[:-4], W.shape[:-4], b.shape[:-1]
+    if not all(stacks_fit(m, n) for m, n in itertools.combinations(stacks, 2)):
+        raise ValueError(f"{where} wants stacks that broadcast against each other; "
+                         f"got x {tuple(x.shape)}, W {tuple(W.shape)}, b {tuple(b.shape)}")
     if any(a.dtype != x.dtype for a in arrays):
         raise TypeError(f"{where} wants x, W, b and dout of one dtype; got "
                         + ", ".join(str(a.dtype) for a in arrays))
     windows = windows_on(where, x, (W.shape[-2], W.shape[-1]), stride, pad)
     if dout is not None:
-        stack = _broadcast(x.shape[:-4], W.shape[:-4], b.shape[:-1])
+        stack = _broadcast(*stacks)
         wanted, got = (*stack, x.shape[-4], W.shape[-4], *windows.output), tuple(dout.shape)
         if len(got) != len(wanted) or got[-4:] != wanted[-4:] or any(
             n not in (m, 1) for n, m in zip(stack, got, strict=False)
@@ -117,9 +124,9 @@ def convolution_backward(
     windows = check_convolution("convolution_backward", x, W, b, stride, pad, dout)
     (FH, FW), (OH, OW) = windows.size, windows.output
     rows = xp.reshape(dout, (*dout.shape[:-2], OH * OW))
-    dW = xp.sum(xp.matmul(rows, image_columns(x, windows).mT), axis=-3)  # of the images' N
+    dW = sum_over(xp.matmul(rows, image_columns(x, windows).mT), -3)  # of the images' N
     dW = xp.reshape(dW, (*dW.shape[:-1], *W.shape[-3:]))
-    db = xp.sum(rows, axis=(-3, -1))
+    db = sum_over(rows, (-3, -1))
     dW, db = unbroadcast(dW, W.shape), unbroadcast(db, b.shape)
     if not with_dx:
         return None, dW, db

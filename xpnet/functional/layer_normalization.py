@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Literal, overload
 
-from xpnet.functional._array import Array, array_namespace, unbroadcast
-from xpnet.functional._moments import mean_over, moments, sum_over
+from xpnet.functional._array import Array, array_namespace, in_sum_dtype, unbroadcast
+from xpnet.functional._moments import mean_over, moments, sums_over
 
 __all__ = ["layer_normalization", "layer_normalization_backward"]
 
@@ -51,10 +51,14 @@ def layer_normalization(
         If the dtypes or the libraries differ.
     """
     _check(x, gamma, beta)
+    y, mean, var = in_sum_dtype(_forward, x, gamma, beta, eps=eps)
+    return (y, mean, var) if return_moments else y
+
+
+def _forward(x: Array, gamma: Array, beta: Array, eps: float) -> tuple[Array, Array, Array]:
     mean, var = moments(x, (-1,))
     normalized = (x - mean) / array_namespace(x).sqrt(var + eps)
-    y = normalized * gamma[..., None, :] + beta[..., None, :]
-    return (y, mean, var) if return_moments else y
+    return normalized * gamma[..., None, :] + beta[..., None, :], mean, var
 
 
 def layer_normalization_backward(
@@ -70,7 +74,8 @@ def layer_normalization_backward(
     x, gamma, beta, eps : array, float
         What `layer_normalization` was given.
     mean, var : array, optional
-        What it returned, to save computing them again.
+        What it returned, to save computing them again; 16 bits, in which a variance may overflow, are
+        not enough, and do not.
 
     Returns
     -------
@@ -79,14 +84,21 @@ def layer_normalization_backward(
         `affine_backward`.
     """
     _check(x, gamma, beta, dout=dout)
-    if mean is None or var is None:
+    return in_sum_dtype(_backward, dout, x, gamma, beta, eps=eps, mean=mean, var=var)
+
+
+def _backward(
+    dout: Array, x: Array, gamma: Array, beta: Array, eps: float, mean: Array | None,
+    var: Array | None,
+) -> tuple[Array, Array, Array]:
+    if mean is None or var is None or var.dtype != x.dtype:
         mean, var = moments(x, (-1,))
     std = array_namespace(x).sqrt(var + eps)
     normalized = (x - mean) / std
     dn = dout * gamma[..., None, :]
     through_moments = mean_over(dn, (-1,)) + normalized * mean_over(dn * normalized, (-1,))
     dx = (dn - through_moments) / std
-    dgamma, dbeta = (sum_over(a, (-2,))[..., 0, :] for a in (dout * normalized, dout))
+    dgamma, dbeta = (sums_over(a, (-2,))[..., 0, :] for a in (dout * normalized, dout))
     return (unbroadcast(dx, dx.shape[dx.ndim - x.ndim:]), unbroadcast(dgamma, gamma.shape),
             unbroadcast(dbeta, beta.shape))
 

@@ -58,6 +58,6 @@ def mean_squared_error_backward(
     array
         `dx`, of the shape of `x`, or one a network for `x[None, ...]`, as in `affine_backward`.
     """
-    dx = 2 * (x - fitting_targets("mean_squared_error_backward", x, t))
-    dx = mean_over_elements_backward(dout, dx, sample_weight)
+    dx = x - fitting_targets("mean_squared_error_backward", x, t)
+    dx = 2 * mean_over_elements_backward(dout, dx, sample_weight)
     return unbroadcast(dx, dx.shape[dx.ndim - x.ndim:])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 
 from xpnet.functional._array import Array, array_namespace, check_floating, sum_dtype
 from xpnet.functional.windows import Pair, Windows, fold, int_pair, pad_image, taps, windows_on
@@ -107,7 +108,8 @@ def max_pooling_backward(
     """Let the gradient through to the largest element of each window.
 
     Of several that are equally large, to the first in the order of the rows, as in the book and
-    PyTorch.
+    PyTorch; never to the padding, even where all is -inf. A window with NaN lets nothing through
+    (PyTorch: to the last NaN).
 
     Parameters
     ----------
@@ -131,7 +133,7 @@ def max_pooling_backward(
     check_pooled("max_pooling_backward", dout, x, windows.output)
     parts = []
     found = None
-    for tap in taps(pad_image(x, windows, -float("inf")), windows):
+    for tap in taps(pad_image(x, windows, float("nan")), windows):  # which equals nothing
         largest = tap == y
         first = largest if found is None else largest & ~found
         parts.append(xp.where(first, dout, 0))
@@ -165,8 +167,10 @@ def average_pooling(
         If windows are larger than the padded images, or `pad` than half a window.
     """
     windows = check_pooling("average_pooling", x, pool_h, pool_w, stride, pad)
-    parts = taps(pad_image(x, windows), windows)
-    return functools.reduce(lambda a, b: a + b, parts) / (pool_h * pool_w)
+    xp = array_namespace(x)
+    parts = taps(pad_image(xp.astype(x, sum_dtype(x), copy=False), windows), windows)
+    mean = functools.reduce(lambda a, b: a + b, parts) / len(parts)
+    return xp.astype(mean, x.dtype, copy=False)
 
 
 def average_pooling_backward(
@@ -189,7 +193,8 @@ def average_pooling_backward(
     """
     windows = check_pooling("average_pooling_backward", x, pool_h, pool_w, stride, pad)
     check_pooled("average_pooling_backward", dout, x, windows.output)
-    return fold([dout / (pool_h * pool_w)] * (pool_h * pool_w), windows)
+    size = math.prod(windows.size)
+    return fold([dout / size] * size, windows)
 
 
 def global_average_pooling(x: Array) -> Array:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple, TypeAlias
 
-from xpnet.functional._array import Array, array_namespace, device
+from xpnet.functional._array import Array, array_namespace, device, is_integer
 
 __all__ = ["Pair", "Windows", "fold", "int_pair", "pad_image", "taps", "windows_on"]
 
@@ -58,10 +58,10 @@ def int_pair(where: str, what: str, value: Pair, least: int) -> tuple[int, int]:
         If they are not integers from `least`.
     """
     pair = tuple(value) if isinstance(value, Sequence) else (value, value)
-    if len(pair) != 2 or not all(type(n) is int and n >= least for n in pair):
+    if len(pair) != 2 or not all(is_integer(n) and n >= least for n in pair):
         raise ValueError(f"{where} wants {what} to be an integer from {least}, or a pair of them, "
                          f"(vertical, horizontal); got {value!r}")
-    return pair
+    return int(pair[0]), int(pair[1])
 
 
 def windows_on(where: str, x: Array, size: tuple[int, int], stride: Pair, pad: Pair) -> Windows:
@@ -70,8 +70,10 @@ def windows_on(where: str, x: Array, size: tuple[int, int], stride: Pair, pad: P
     Raises
     ------
     ValueError
-        If a window is larger than the padded image.
+        If a window is empty, or larger than the padded image.
     """
+    if 0 in size:
+        raise ValueError(f"{where} wants windows of at least 1x1; got {size[0]}x{size[1]}")
     image = (x.shape[-2], x.shape[-1])
     windows = Windows(image, size, int_pair(where, "stride", stride, 1), int_pair(where, "pad", pad, 0))
     if any(n > m for n, m in zip(size, windows.padded, strict=True)):

@@ -28,7 +28,7 @@ def accuracy(y: Array, t: Array) -> Array:
     xp = array_namespace(y, t)
     if y.ndim == 1:
         return accuracy(y[None, :], t[None, ...])
-    labels = class_numbers(y, t)
+    labels = class_numbers("accuracy", y, t)
     predicted = xp.argmax(y, axis=-1)
     hits = predicted == xp.astype(labels, predicted.dtype, copy=False)
     return xp.sum(xp.astype(hits, sum_dtype(y)), axis=-1) / max(y.shape[-2], 1)

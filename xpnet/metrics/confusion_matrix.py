@@ -31,7 +31,7 @@ def confusion_matrix(y: Array, t: Array) -> Array:
     xp = array_namespace(y, t)
     if y.ndim == 1:
         return confusion_matrix(y[None, :], t[None, ...])
-    labels = class_numbers(y, t)
+    labels = class_numbers("confusion_matrix", y, t)
     predicted = xp.argmax(y, axis=-1)
     classes = xp.arange(y.shape[-1], device=device(y))
 

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from xpnet.functional._array import Array, array_namespace, check_floating, device, sum_dtype
+from xpnet.functional._array import (
+    Array,
+    array_namespace,
+    check_floating,
+    device,
+    is_integer,
+    sum_dtype,
+)
 from xpnet.functional.labels import class_numbers
 
 __all__ = ["top_k_accuracy"]
@@ -32,9 +39,9 @@ def top_k_accuracy(y: Array, t: Array, k: int = 5) -> Array:
     xp = array_namespace(y, t)
     if y.ndim == 1:
         return top_k_accuracy(y[None, :], t[None, ...], k)
-    if not 1 <= k <= y.shape[-1]:
+    if not is_integer(k) or not 1 <= k <= y.shape[-1]:
         raise ValueError(f"top_k_accuracy wants k of 1 … {y.shape[-1]}, the classes; got {k}")
-    labels = class_numbers(y, t)
+    labels = class_numbers("top_k_accuracy", y, t)
     classes = xp.arange(y.shape[-1], device=device(y))
     labels = xp.astype(labels, classes.dtype, copy=False)[..., None]
     is_label = labels == classes
