@@ -239,6 +239,9 @@ def test_kernels_reach_every_leaf() -> None:
     assert len(called) == 4
     net.forward(X)
     assert len(called) == 4
+    stack = Sequential([Affine(np.ones((2, 4, 3)), np.ones((2, 3))), Relu()])
+    stack.with_kernels({"relu": relu}).forward(X)  # kernels are for arrays without stack axes
+    assert len(called) == 4
 
 
 def test_what_is_refused() -> None:

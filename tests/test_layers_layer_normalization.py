@@ -51,6 +51,32 @@ def test_a_stack_equals_its_members(xp: Variant, shape: tuple[int, ...]) -> None
     xp.check_all(xp.run(forward_backward, x, gamma, beta, dout), expected, rtol=1e-11, atol=1e-13)
 
 
+def test_either_parameter_makes_a_stack(eager: Variant) -> None:
+    for shape in ((2, 4, 6), (2, 4, 3, 6)):
+        x, gamma, beta, dout = normal(4, shape, (6,), (2, 6), shape)
+        members = [forward_backward(x[k], gamma, beta[k], dout[k]) for k in range(2)]
+        y, dx, dgamma, dbeta = (np.stack(a) for a in zip(*members, strict=True))
+        layer = LayerNormalization(eager.asarray(gamma), eager.asarray(beta), eps=EPS)
+        found = layer.forward(eager.asarray(x)), layer.backward(eager.asarray(dout))
+        eager.check_all((*found, layer.dgamma, layer.dbeta), (y, dx, dgamma.sum(0), dbeta),
+                        rtol=1e-11, atol=1e-13)
+
+
+def test_a_backends_kernels_compute_what_is_not_stacked() -> None:
+    shapes = []
+
+    def layer_normalization(x: Any, gamma: Any, beta: Any, **_: Any) -> Any:
+        shapes.append((x.shape, gamma.shape, beta.shape))
+        return x, x, x
+
+    c, kernels = np.ones(6), {"layer_normalization": layer_normalization}
+    for x in (np.ones((4, 6)), np.ones((4, 3, 6))):
+        LayerNormalization(c, c).with_kernels(kernels).forward(x)
+    assert shapes == [((4, 6), (6,), (6,)), ((4, 3, 6), (6,), (6,))]
+    LayerNormalization(c, np.ones((2, 6))).with_kernels(kernels).forward(np.ones((4, 6)))
+    assert len(shapes) == 2
+
+
 def test_the_arrays_given_are_the_layers_own(eager: Variant) -> None:
     gamma, beta = eager.asarray(np.ones(6)), eager.asarray(np.zeros(6))
     layer = LayerNormalization(gamma, beta)
@@ -89,6 +115,8 @@ def test_what_a_constructor_refuses(eager: Variant) -> None:
     for arrays in ((c, d), (c, scalar), (scalar, c)):
         with pytest.raises(ValueError, match=r"LayerNormalization wants gamma and beta of shape \(…, D"):
             LayerNormalization(*arrays)
+    with pytest.raises(ValueError, match=r"one stack; got gamma \(2, 6\) and beta \(3, 6\)"):
+        LayerNormalization(*(eager.asarray(np.ones((k, 6))) for k in (2, 3)))
     with pytest.raises(TypeError, match=r"one dtype; got .*float64 and .*float32"):
         LayerNormalization(c, eager.asarray(np.ones(6, "float32")))
     integers = eager.asarray(np.ones(6, "int64"))

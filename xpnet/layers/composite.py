@@ -9,7 +9,8 @@ from typing import Any, ClassVar, Self
 
 from xpnet.functional._array import Array
 from xpnet.layers.layer import Layer
-from xpnet.layers.parameters import Parameters, align_stacks
+from xpnet.layers.parameters import Parameters
+from xpnet.layers.stacks import align_stacks
 
 __all__ = ["Composite"]
 

@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Self, TypeVar
 
 from xpnet.functional._array import Array, array_namespace, check_concrete
-from xpnet.layers.parameters import Parameters, align_stacks
+from xpnet.layers.parameters import Parameters
+from xpnet.layers.stacks import align_stacks, broadcast_shape
 
 __all__ = ["Layer"]
 
@@ -150,8 +151,20 @@ class Layer(ABC):
         return fast
 
     def fast(self, function: Function) -> Function:
-        """Give the function, or what was put in its place."""
-        return self._kernels.get(function.__name__, function)  # type: ignore[return-value]
+        """Give the function, or, where nothing is stacked, what was put in its place."""
+        kernel = self._kernels.get(function.__name__, function)
+        stacked = kernel is not function and (self.stack_axes or self.stack_shape())
+        return function if stacked else kernel  # type: ignore[return-value]
+
+    def stack_shape(self) -> tuple[int, ...]:
+        """Give the stack axes that the parameters have together; refuse what has none (ValueError)."""
+        shapes = {name: tuple(getattr(self, name).shape) for name in self.param_ndims}
+        stack = broadcast_shape(*(
+            shape[:len(shape) - self.param_ndims[name]] for name, shape in shapes.items()))
+        if stack is None:
+            raise ValueError(f"{self.name} wants parameters of one stack; got "
+                             + " and ".join(f"{name} {shape}" for name, shape in shapes.items()))
+        return stack
 
     def check_input(self, x: Array) -> None:
         """Refuse an input that must not be kept (TypeError): on an autograd tape, or traced."""

@@ -8,6 +8,7 @@ from typing import ClassVar
 from xpnet.functional import layer_normalization, layer_normalization_backward
 from xpnet.functional._array import Array, array_namespace, check_concrete, check_floating
 from xpnet.layers.layer import Layer
+from xpnet.layers.stacks import broadcast_shape
 
 __all__ = ["LayerNormalization"]
 
@@ -44,6 +45,7 @@ class LayerNormalization(Layer):
             raise ValueError(f"{self.name} wants gamma and beta of shape (…, D); "
                              f"got {tuple(gamma.shape)} and {tuple(beta.shape)}")
         self.gamma, self.beta, self.eps = gamma, beta, eps
+        self.stack_shape()
         self.dgamma: Array = None
         self.dbeta: Array = None
         self.x: Array = None
@@ -89,13 +91,13 @@ class LayerNormalization(Layer):
 
     def _of_rows(self, x: Array) -> tuple[Array, Array]:
         """Give `gamma` and `beta` axes of length 1 for those of `x` between the stack's and D."""
-        stack, features = tuple(self.gamma.shape[:-1]), self.gamma.shape[-1]
+        stack, features = self.stack_shape(), self.gamma.shape[-1]
         between = x.ndim - len(stack) - 2
-        in_front = x.shape[:len(stack)] if between >= 0 else ()
-        fits = all(k in (n, 1) or n == 1 for k, n in zip(in_front, stack, strict=False))
-        if x.ndim < 2 or (between < 0 and x.ndim > 2) or x.shape[-1] != features or not fits:
+        fits = x.ndim == 2 or (
+            between >= 0 and broadcast_shape(x.shape[:len(stack)], stack) is not None)
+        if not fits or x.shape[-1] != features:
             in_front = ", ".join([*map(str, stack), "N"])
             raise ValueError(f"{self.name} wants x of shape (N, {features}) or ({in_front}, …, "
                              f"{features}); got {tuple(x.shape)}")
-        places = (..., *(None,) * between, slice(None))
+        places = (..., *(None,) * (between if stack else 0), slice(None))
         return self.gamma[places], self.beta[places]
