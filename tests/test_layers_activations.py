@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -40,6 +41,14 @@ def test_forward_and_backward_are_autograds(xp: Variant, name: str) -> None:
     y, dx = xp.run(both, x, dout)
     xp.check(y, torch_f(torch, torch.asarray(x)).numpy(), rtol=1e-10, atol=1e-14)
     xp.check(dx, gradients(torch_f, dout, [x])[0], rtol=1e-10, atol=1e-14)
+
+
+def test_numpys_numbers_leave_the_dtype(eager: Variant) -> None:
+    x, layer = eager.asarray(np.ones((2, 3), "float32")), LeakyRelu(np.float64(0.1))
+    assert layer.forward(x).dtype == layer.backward(x).dtype == x.dtype
+    for slope in ("a", math.nan, None):
+        with pytest.raises(ValueError, match=r"LeakyRelu wants a finite negative_slope; got"):
+            LeakyRelu(slope)  # type: ignore[arg-type]
 
 
 @every_layer

@@ -131,6 +131,14 @@ def test_a_stack_bound_to_a_layer_has_averages_of_its_own(xp: Variant) -> None:
                  rtol=1e-12)
 
 
+def test_numpys_numbers_leave_the_dtype(eager: Variant) -> None:
+    c, x = (eager.asarray(np.ones(shape, "float32")) for shape in ((3,), (7, 3)))
+    layer = BatchNormalization(c, c, np.float64(0.9), eps=np.float64(1e-5))
+    for train_flg in (True, False):
+        assert layer.forward(x, train_flg).dtype == layer.backward(x).dtype == c.dtype
+    assert layer.running_mean.dtype == layer.running_var.dtype == c.dtype
+
+
 @pytest.mark.parametrize("stacked", ["gamma", "beta"])
 def test_either_parameter_makes_a_stack(eager: Variant, stacked: str) -> None:
     x, gamma, beta, dout = normal(9, (2, 7, 3), (3,), (3,), (2, 7, 3))
@@ -207,9 +215,9 @@ def test_what_a_constructor_refuses(eager: Variant) -> None:
     integers = eager.asarray(np.ones(3, "int64"))
     with pytest.raises(TypeError, match=r"BatchNormalization wants a real floating dtype; got .*int64"):
         BatchNormalization(integers, integers)
-    for momentum in (-0.1, 1.1, float("nan")):
+    for momentum in (-0.1, 1.1, float("nan"), "0.9"):
         with pytest.raises(ValueError, match=r"wants a momentum from 0 to 1; got"):
-            BatchNormalization(c, c, momentum)
+            BatchNormalization(c, c, momentum)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"wants an eps from 0; got -1"):
         BatchNormalization(c, c, eps=-1)
     with pytest.raises(RuntimeError, match=r"BatchNormalization.backward wants a forward before it"):

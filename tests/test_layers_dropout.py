@@ -99,13 +99,19 @@ def test_an_empty_batch(xp: Variant) -> None:
     xp.check_all(xp.run(both, np.ones((0, 5))), [np.ones((0, 5))] * 2)
 
 
+def test_numpys_numbers_leave_the_dtype(eager: Variant) -> None:
+    x, layer = eager.asarray(X.astype("float32")), Dropout(np.float64(0.5))
+    for train_flg in (True, False):
+        assert layer.forward(x, train_flg).dtype == layer.backward(x).dtype == x.dtype
+
+
 def test_ratios() -> None:
     np.testing.assert_array_equal(Dropout(0).forward(X), X)
     np.testing.assert_array_equal(Dropout().forward(X), X * mask(0, 0, ratio=0.5))
     assert np.mean(Dropout(0.9).forward(np.ones((100, 100))) == 0) == pytest.approx(0.9, abs=0.02)
-    for ratio in (-0.1, 1, 1.5, float("nan")):
+    for ratio in (-0.1, 1, 1.5, float("nan"), "0.5"):
         with pytest.raises(ValueError, match=r"dropout_ratio from 0 to below 1; got "):
-            Dropout(ratio)
+            Dropout(ratio)  # type: ignore[arg-type]
 
 
 def test_what_is_refused(eager: Variant) -> None:
@@ -121,6 +127,8 @@ def test_what_is_refused(eager: Variant) -> None:
     for seed in (1.5, "1", [1, None]):
         with pytest.raises(TypeError, match=message):
             Dropout(seed=seed)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"Dropout wants at least one seed; got none"):
+        Dropout(seed=[])
 
 
 def test_it_stands_the_checks_of_layers() -> None:

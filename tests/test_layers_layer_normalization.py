@@ -88,6 +88,12 @@ def test_the_arrays_given_are_the_layers_own(eager: Variant) -> None:
     eager.check(y, np.array([[1.0, -1, 1, -1, 1, -1]]) / np.sqrt(1 + 1e-5), rtol=1e-14)
 
 
+def test_numpys_numbers_leave_the_dtype(eager: Variant) -> None:
+    c, x = (eager.asarray(np.ones(shape, "float32")) for shape in ((3,), (7, 3)))
+    layer = LayerNormalization(c, c, eps=np.float64(1e-5))
+    assert layer.forward(x).dtype == layer.backward(x).dtype == c.dtype
+
+
 def test_without_eps() -> None:
     (x,) = normal(2, (4, 6))
     y = LayerNormalization(np.ones(6), np.zeros(6), eps=0).forward(x)
@@ -124,6 +130,8 @@ def test_what_a_constructor_refuses(eager: Variant) -> None:
         LayerNormalization(integers, integers)
     with pytest.raises(ValueError, match=r"wants an eps from 0; got -1"):
         LayerNormalization(c, c, eps=-1)
+    with pytest.raises(ValueError, match=r"wants an eps from 0; got '0'"):
+        LayerNormalization(c, c, eps="0")  # type: ignore[arg-type]
     with pytest.raises(RuntimeError, match=r"LayerNormalization.backward wants a forward before it"):
         LayerNormalization(c, c).backward(c)
 

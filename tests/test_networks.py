@@ -7,7 +7,7 @@ import pytest
 from autograd import gradients
 from variants import Variant, installed
 
-from xpnet import SGD, Network, Relu, SoftmaxWithLoss, TwoLayerNet
+from xpnet import SGD, MeanSquaredError, Network, Relu, SoftmaxWithLoss, TwoLayerNet
 
 NAMES = ["W1", "b1", "W2", "b2"]
 
@@ -210,6 +210,12 @@ def test_a_network_without_parameters(eager: Variant) -> None:
     net = Network({"Relu1": Relu()}, SoftmaxWithLoss())
     eager.check(net.predict(eager.asarray([[1.0, -1.0]])), [[1.0, 0.0]])
     assert len(net.params) == 0
+
+
+def test_the_last_layer_is_a_loss() -> None:
+    for wrong in (3, "mse", MeanSquaredError):
+        with pytest.raises(TypeError, match=r"Network wants a Loss for last_layer, an instance .* got"):
+            Network([Relu()], wrong)  # type: ignore[arg-type]
 
 
 def test_half_precision(eager: Variant) -> None:

@@ -18,6 +18,7 @@ from xpnet.functional._array import (
     check_floating,
     device,
 )
+from xpnet.functional._number import not_negative, number
 from xpnet.layers.layer import Layer
 from xpnet.layers.stacks import broadcast_shape, own_ndim
 
@@ -65,10 +66,8 @@ class BatchNormalization(Layer):
         eps: float = 1e-5,
     ) -> None:
         super().__init__()
-        if not 0 <= momentum <= 1:
-            raise ValueError(f"{self.name} wants a momentum from 0 to 1; got {momentum}")
-        if not eps >= 0:
-            raise ValueError(f"{self.name} wants an eps from 0; got {eps}")
+        self.momentum = number(self.name, "a momentum from 0 to 1", momentum, lambda m: 0 <= m <= 1)
+        self.eps = number(self.name, "an eps from 0", eps, not_negative)
         given = {name: a for name, a in (("gamma", gamma), ("beta", beta),
                  ("running_mean", running_mean), ("running_var", running_var)) if a is not None}
         xp = array_namespace(*given.values())
@@ -81,7 +80,6 @@ class BatchNormalization(Layer):
         if any(a.ndim < 1 or a.shape[-1:] != gamma.shape[-1:] for a in given.values()):
             raise ValueError(f"{self.name} wants arrays of shape (…, C); got {shapes}")
         self.gamma, self.beta = gamma, beta
-        self.momentum, self.eps = momentum, eps
         shape = (*self.stack_shape(), gamma.shape[-1])
         zeros = xp.zeros(shape, dtype=gamma.dtype, device=device(gamma))
         self.running_mean = zeros if running_mean is None else running_mean

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from xpnet.functional import dropout, dropout_backward, dropout_mask
 from xpnet.functional._array import Array, check_dout, check_floating
+from xpnet.functional._number import number
 from xpnet.layers.random_layer import RandomLayer, Seeds
 
 __all__ = ["Dropout"]
@@ -28,9 +29,8 @@ class Dropout(RandomLayer):
 
     def __init__(self, dropout_ratio: float = 0.5, *, seed: Seeds = 0) -> None:
         super().__init__(seed)
-        if not 0 <= dropout_ratio < 1:
-            raise ValueError(f"Dropout wants a dropout_ratio from 0 to below 1; got {dropout_ratio}")
-        self.dropout_ratio = dropout_ratio
+        self.dropout_ratio = number(
+            self.name, "a dropout_ratio from 0 to below 1", dropout_ratio, lambda p: 0 <= p < 1)
         self.x: Array = None
         self.mask: Array = None
 

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from xpnet.functional import layer_normalization, layer_normalization_backward
 from xpnet.functional._array import Array, array_namespace, check_concrete, check_floating
+from xpnet.functional._number import not_negative, number
 from xpnet.layers.layer import Layer
 from xpnet.layers.stacks import broadcast_shape
 
@@ -33,8 +34,7 @@ class LayerNormalization(Layer):
 
     def __init__(self, gamma: Array, beta: Array, *, eps: float = 1e-5) -> None:
         super().__init__()
-        if not eps >= 0:
-            raise ValueError(f"{self.name} wants an eps from 0; got {eps}")
+        self.eps = number(self.name, "an eps from 0", eps, not_negative)
         array_namespace(gamma, beta)
         check_concrete(self.name, gamma, beta, remedy=None)
         check_floating(self.name, gamma)
@@ -44,7 +44,7 @@ class LayerNormalization(Layer):
         if gamma.ndim < 1 or beta.ndim < 1 or gamma.shape[-1] != beta.shape[-1]:
             raise ValueError(f"{self.name} wants gamma and beta of shape (…, D); "
                              f"got {tuple(gamma.shape)} and {tuple(beta.shape)}")
-        self.gamma, self.beta, self.eps = gamma, beta, eps
+        self.gamma, self.beta = gamma, beta
         self.stack_shape()
         self.dgamma: Array = None
         self.dbeta: Array = None
