@@ -91,6 +91,20 @@ def test_one_counter_makes_one_mask_for_a_stack(xp: Variant) -> None:
     xp.check(xp.run(forward, X), X * mask(8, 0), rtol=0)
 
 
+def test_images_for_all_of_a_stack_have_a_mask_each(xp: Variant) -> None:
+    def forward(x: Any, counter: Any) -> Any:
+        layer = Dropout().bind({}, counter=counter)
+        layer.stack_axes = 1
+        return layer.forward(x)
+
+    images, counters = np.ones((6, 1, 4, 4)), np.array([[8, 0], [9, 0]], np.int32)
+    masks = np.stack([random_bits(c, 0, images.shape) >= 32768 for c in counters]) * 1.0
+    xp.check(xp.run(forward, images, counters[0]), masks[0], rtol=0)
+    xp.check(xp.run(forward, images[None], counters[0]), masks[:1], rtol=0)
+    for x in (images, images[None], np.stack([images, images])):
+        xp.check(xp.run(forward, x, counters), masks, rtol=0)
+
+
 def test_an_empty_batch(xp: Variant) -> None:
     def both(x: Any) -> Any:
         layer = Dropout().bind({})

@@ -6,6 +6,7 @@ from xpnet.functional import dropout, dropout_backward, dropout_mask
 from xpnet.functional._array import Array, check_dout, check_floating
 from xpnet.functional._number import number
 from xpnet.layers.random_layer import RandomLayer, Seeds
+from xpnet.layers.stacks import own_ndim
 
 __all__ = ["Dropout"]
 
@@ -40,15 +41,16 @@ class Dropout(RandomLayer):
         Parameters
         ----------
         x : array
-            A batch, `(N, …)`. To a stack, with all of the stack's axes in front; or `(N, D)`, or one
-            axis, for all of its networks.
+            A batch, `(N, …)`. To a stack, with all of the stack's axes in front; or `(N, D)`, images
+            `(N, C, H, W)`, or one axis, for all of its networks. (Of one stack axis, four in all are
+            images.)
         train_flg : bool
             Whether this is training.
 
         Returns
         -------
         array
-            Of the shape of `x`; with a seed for each network of a stack, `(…, N, D)` from `(N, D)`.
+            Of the shape of `x`; with a seed for each network of a stack, with its axes in front.
         """
         self.check_input(x)
         check_floating(self.name, x)
@@ -58,8 +60,10 @@ class Dropout(RandomLayer):
             return x * (1 - self.dropout_ratio)
         counter = self.next_counter(x)
         stack_axes = max(self.stack_axes, counter.ndim - 1)
-        own = tuple(x.shape[stack_axes:] if x.ndim >= stack_axes + 2 else x.shape)
-        self.mask = dropout_mask(counter, self.stream, own, self.dropout_ratio, x.dtype)
+        own = own_ndim(x.ndim, stack_axes) or (
+            x.ndim - stack_axes if x.ndim >= stack_axes + 2 else x.ndim)
+        shape = tuple(x.shape[x.ndim - own:])
+        self.mask = dropout_mask(counter, self.stream, shape, self.dropout_ratio, x.dtype)
         return self.fast(dropout)(x, self.mask)
 
     def backward(self, dout: Array) -> Array:
