@@ -66,6 +66,25 @@ def test_backward_wants_a_forward(name: str) -> None:
 
 
 @every_layer
+def test_a_gradient_of_another_batch_is_refused(eager: Variant, name: str) -> None:
+    layer = LAYERS[name][0]()
+    dout = eager.asarray(np.ones((7, 3, 4, 4)))
+    layer.forward(dout[:1, ...])
+    message = rf"{layer.name} wants dout of shape \(1, 3, 4, 4\); got \(7, 3, 4, 4\)"
+    with pytest.raises(ValueError, match=message):
+        layer.backward(dout)
+    layer.stack_axes = 1  # in a stack, it may be one gradient for each network
+    assert layer.backward(dout).shape == (7, 3, 4, 4)
+
+
+@every_layer
+def test_only_an_output_that_backward_uses_is_kept(name: str) -> None:
+    x, layer = elementwise.POINTS, LAYERS[name][0]()
+    y = layer.forward(x)
+    assert any(a is y for a in vars(layer).values()) == (name in ("Sigmoid", "Tanh"))
+
+
+@every_layer
 def test_a_backend_may_put_its_own_functions_in_their_places(name: str) -> None:
     plain = LAYERS[name][0]()
     function = type(plain).__name__.lower().replace("leakyrelu", "leaky_relu")

@@ -137,6 +137,10 @@ def test_what_is_refused(eager: Variant) -> None:
     layer.forward(eager.asarray(X), train_flg=False)
     with pytest.raises(ValueError, match=r"Dropout wants dout of shape \(3, 5\); got \(3, 1\)"):
         layer.backward(eager.asarray(DOUT[:, :1]))
+    for train_flg in (True, False):
+        layer.forward(eager.asarray(np.ones((1, 3, 4, 4))), train_flg)
+        with pytest.raises(ValueError, match=r"Dropout wants dout of shape \(1, 3, 4, 4\); got \(7, 3"):
+            layer.backward(eager.asarray(np.ones((7, 3, 4, 4))))
     message = r"Dropout wants a whole number or a sequence of them for a seed; got "
     for seed in (1.5, "1", [1, None]):
         with pytest.raises(TypeError, match=message):

@@ -132,8 +132,12 @@ def test_what_a_constructor_refuses(eager: Variant) -> None:
         LayerNormalization(c, c, eps=-1)
     with pytest.raises(ValueError, match=r"wants an eps from 0; got '0'"):
         LayerNormalization(c, c, eps="0")  # type: ignore[arg-type]
+    layer = LayerNormalization(c, c)
     with pytest.raises(RuntimeError, match=r"LayerNormalization.backward wants a forward before it"):
-        LayerNormalization(c, c).backward(c)
+        layer.backward(c)
+    layer.forward(eager.asarray(np.ones((1, 4, 6))))
+    with pytest.raises(ValueError, match=r"wants dout of shape \(1, 4, 6\); got \(7, 4, 6\)"):
+        layer.backward(eager.asarray(np.ones((7, 4, 6))))
 
 
 @pytest.mark.skipif(not installed("torch"), reason="torch is not installed")

@@ -34,6 +34,7 @@ class Dropout(RandomLayer):
             self.name, "a dropout_ratio from 0 to below 1", dropout_ratio, lambda p: 0 <= p < 1)
         self.x: Array = None
         self.mask: Array = None
+        self._y_shape: tuple[int, ...] = ()
 
     def forward(self, x: Array, train_flg: bool = True) -> Array:
         """Compute `x * mask`, or `x * (1 - dropout_ratio)` at inference.
@@ -56,7 +57,7 @@ class Dropout(RandomLayer):
         check_floating(self.name, x)
         self.x = x
         if not train_flg:
-            self.mask = None
+            self.mask, self._y_shape = None, tuple(x.shape)
             return x * (1 - self.dropout_ratio)
         counter = self.next_counter(x)
         stack_axes = max(self.stack_axes, counter.ndim - 1)
@@ -64,7 +65,9 @@ class Dropout(RandomLayer):
             x.ndim - stack_axes if x.ndim >= stack_axes + 2 else x.ndim)
         shape = tuple(x.shape[x.ndim - own:])
         self.mask = dropout_mask(counter, self.stream, shape, self.dropout_ratio, x.dtype)
-        return self.fast(dropout)(x, self.mask)
+        y = self.fast(dropout)(x, self.mask)
+        self._y_shape = tuple(y.shape)
+        return y
 
     def backward(self, dout: Array) -> Array:
         """Let the gradient through where the last forward did, as much as it did.
@@ -76,6 +79,7 @@ class Dropout(RandomLayer):
         """
         if self.x is None:
             raise RuntimeError(f"{self.name}.backward wants a forward before it")
+        self.check_dout(dout, self._y_shape)
         if self.mask is None:
             check_dout(self.name, dout, self.x)
             return dout * (1 - self.dropout_ratio)

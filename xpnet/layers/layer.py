@@ -172,6 +172,18 @@ class Layer(ABC):
             "bind it first, in the traced function: layer.bind(params).forward(x)"
         ))
 
+    def check_dout(self, dout: Array, shape: tuple[int, ...]) -> None:
+        """Refuse a gradient that is not that of an output of this shape (ValueError).
+
+        In a stack, one of its axes that has length 1 may be longer: one gradient for each network.
+        """
+        stack = min(self.stack_axes, max(len(shape) - 2, 0))
+        wanted, got = tuple(shape), tuple(dout.shape)
+        if len(got) != len(wanted) or got[stack:] != wanted[stack:] or any(
+            n not in (m, 1) for m, n in zip(got[:stack], wanted[:stack], strict=True)
+        ):
+            raise ValueError(f"{self.name} wants dout of shape {wanted}; got {got}")
+
     def _holding(self, arrays: Mapping[str, Array], stack_axes: int, counter: Array) -> Self:
         """Give a bound copy with these arrays for attributes."""
         bound = copy.copy(self)

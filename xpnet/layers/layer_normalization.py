@@ -51,6 +51,7 @@ class LayerNormalization(Layer):
         self.x: Array = None
         self.mean: Array = None
         self.var: Array = None
+        self._y_shape: tuple[int, ...] = ()
 
     def forward(self, x: Array) -> Array:
         """Normalise each row, scale and shift its features.
@@ -70,6 +71,7 @@ class LayerNormalization(Layer):
         self.x = x
         y, self.mean, self.var = self.fast(layer_normalization)(
             x, *self._of_rows(x), eps=self.eps, return_moments=True)
+        self._y_shape = tuple(y.shape)
         return y
 
     def backward(self, dout: Array) -> Array:
@@ -82,6 +84,7 @@ class LayerNormalization(Layer):
         """
         if self.x is None:
             raise RuntimeError(f"{self.name}.backward wants a forward before it")
+        self.check_dout(dout, self._y_shape)
         dx, dgamma, dbeta = self.fast(layer_normalization_backward)(
             dout, self.x, *self._of_rows(self.x), eps=self.eps, mean=self.mean, var=self.var)
         xp = array_namespace(dx)

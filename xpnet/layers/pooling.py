@@ -71,7 +71,10 @@ class MaxPooling(_Pooling):
         self.y: Array = None
 
     def forward(self, x: Array) -> Array:
-        """Take the largest element of each window of `x` `(…, C, H, W)`: `(…, C, OH, OW)`."""
+        """Take the largest element of each window of `x` `(…, C, H, W)`: `(…, C, OH, OW)`.
+
+        The backward uses this output, into which nothing must be written before.
+        """
         self._keep(x)
         self.y = self.fast(max_pooling)(x, *self.size, stride=self.stride, pad=self.pad)
         return self.y
