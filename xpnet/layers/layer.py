@@ -48,6 +48,7 @@ class Layer(ABC):
     counter: Array = None
     stream: int = 0
     _bound = False
+    _held = False
     _kernels: Mapping[str, Callable[..., Any]] = {}
 
     def __init_subclass__(cls) -> None:

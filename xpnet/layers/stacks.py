@@ -51,7 +51,8 @@ def align_stacks(
     held = dict(held)
     for name, p in given.items():
         if name not in held:
-            raise KeyError(f"no parameter {name!r}; there are {', '.join(held)}")
+            raise KeyError(f"no parameter {name!r}; there are {', '.join(held) or 'none'} "
+                           "(a layer of one's own lists its in param_ndims)")
         check_concrete(f'parameter "{name}"', p, remedy=None)
         own = held[name].shape
         if p.shape == own:
