@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from variants import Variant
+from variants import Variant, make
 
 import xpnet
+from xpnet import SGD, Affine, Network, fit
 from xpnet.functional import random_bits
 from xpnet.testing import check_gradients
 
@@ -53,6 +54,46 @@ def test_images_are_mirrored_and_moved(xp: Variant) -> None:
     back = [moved(x, -d, -r, False)[:, :, ::-1] if m else moved(x, -d, -r, False)
             for x, d, r, m in zip(X, down, right, mirrored, strict=True)]
     xp.check(dx, np.stack(back), rtol=0)
+
+
+@pytest.mark.parametrize("axes", [(), (1,), (3,)])
+def test_each_network_of_a_stack_moves_as_alone(xp: Variant, axes: tuple[int, ...]) -> None:
+    def both(x: Any, dout: Any, counter: Any) -> Any:
+        layer = FlipAndShift(2).bind({}, counter=counter)
+        return layer.forward(x), layer.backward(dout)
+
+    numpy, counters = make("numpy"), np.array([[3, 5], [4, 5], [3, 6]], np.int32)
+    x = X * np.arange(1.0, 1 + math.prod(axes)).reshape(*axes, 1, 1, 1, 1)
+    dout = np.stack([X, -X, 2 * X])
+    each = np.broadcast_to(x, dout.shape)
+    alone = [numpy.run(both, each[k], dout[k], counters[k]) for k in range(3)]
+    y, dx = (np.stack(a) for a in zip(*alone, strict=True))
+    xp.check_all(xp.run(both, x, dout, counters), (y, dx if axes else dx.sum(0)), rtol=1e-15)
+    if axes == (3,):  # one seed moves all of them alike
+        alone = [numpy.run(both, each[k], dout[k], counters[0]) for k in range(3)]
+        found = xp.run(both, x, dout, counters[0])
+        xp.check_all(found, [np.stack(a) for a in zip(*alone, strict=True)], rtol=0)
+
+
+def test_members_of_a_stack_train_as_alone() -> None:
+    rng = np.random.default_rng(1)
+    x, t, W, b = (rng.standard_normal((6, 2, 5, 5)), rng.integers(0, 4, 6),
+                  rng.standard_normal((3, 50, 4)), np.zeros((3, 4)))
+
+    def trained(k: Any, seed: Any) -> Any:
+        net = Network([FlipAndShift(1), Affine(W[k], b[k])])
+        fit(net, x, t, optimizer=SGD(0.1), epochs=2, batch_size=3, seed=seed, progress=False)
+        return net.params["W1"]
+
+    stack = trained(slice(None), [0, 1, 2])
+    for k in range(3):
+        np.testing.assert_allclose(stack[k], trained(k, k), rtol=1e-12)
+
+
+def test_a_shift_is_a_whole_number() -> None:
+    for shift in (-1, 1.5, True):
+        with pytest.raises(ValueError, match=r"FlipAndShift wants shift to be an integer from 0; got"):
+            FlipAndShift(shift)  # type: ignore[arg-type]
 
 
 def test_its_gradient_and_its_inference() -> None:

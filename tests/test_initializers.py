@@ -19,7 +19,7 @@ def test_standard_deviations() -> None:
     for wrong in ("heh", -1, math.nan, math.inf):
         with pytest.raises(ValueError, match="weight_init_std wants a number from 0"):
             weight_std(wrong, 10)
-    with pytest.raises(ValueError, match="got 'glorot'"):
+    with pytest.raises(ValueError, match='"glorot" wants fan_out, too; got fan_in 10 alone'):
         weight_std("glorot", 10)
 
 
@@ -73,6 +73,9 @@ def test_nonsense() -> None:
         draw.convolution(2, 3, 0, 2)
     with pytest.raises(ValueError, match="whole numbers above 0; got 0"):
         draw.normalization(0)
+    for std in (None, "heh", -1):
+        with pytest.raises(ValueError, match=r"weight_init_std wants a number from 0, .* got"):
+            Initializer(std)  # type: ignore[arg-type]
     for seed in (-1, "12", True, 1.5):
         with pytest.raises(ValueError, match="a seed is a whole number from 0; got"):
             Initializer(0.01, seed=seed)  # type: ignore[arg-type]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -42,6 +43,14 @@ def test_forward_and_backward_are_autograds(xp: Variant, name: str) -> None:
     xp.check(dx, gradients(torch_f, dout, [x])[0], rtol=1e-10, atol=1e-14)
 
 
+def test_numpys_numbers_leave_the_dtype(eager: Variant) -> None:
+    x, layer = eager.asarray(np.ones((2, 3), "float32")), LeakyRelu(np.float64(0.1))
+    assert layer.forward(x).dtype == layer.backward(x).dtype == x.dtype
+    for slope in ("a", math.nan, None):
+        with pytest.raises(ValueError, match=r"LeakyRelu wants a finite negative_slope; got"):
+            LeakyRelu(slope)  # type: ignore[arg-type]
+
+
 @every_layer
 def test_it_stands_the_checks_of_layers(name: str) -> None:
     x = np.random.default_rng(1).standard_normal((5, 4))
@@ -54,6 +63,25 @@ def test_backward_wants_a_forward(name: str) -> None:
     layer = LAYERS[name][0]()
     with pytest.raises(RuntimeError, match=rf"{layer.name}.backward wants a forward before it"):
         layer.backward(np.ones(3))
+
+
+@every_layer
+def test_a_gradient_of_another_batch_is_refused(eager: Variant, name: str) -> None:
+    layer = LAYERS[name][0]()
+    dout = eager.asarray(np.ones((7, 3, 4, 4)))
+    layer.forward(dout[:1, ...])
+    message = rf"{layer.name} wants dout of shape \(1, 3, 4, 4\); got \(7, 3, 4, 4\)"
+    with pytest.raises(ValueError, match=message):
+        layer.backward(dout)
+    layer.stack_axes = 1  # in a stack, it may be one gradient for each network
+    assert layer.backward(dout).shape == (7, 3, 4, 4)
+
+
+@every_layer
+def test_only_an_output_that_backward_uses_is_kept(name: str) -> None:
+    x, layer = elementwise.POINTS, LAYERS[name][0]()
+    y = layer.forward(x)
+    assert any(a is y for a in vars(layer).values()) == (name in ("Sigmoid", "Tanh"))
 
 
 @every_layer

@@ -97,6 +97,26 @@ def test_parameters_that_do_not_fit(xp: Variant) -> None:
         xp.run(Affine, np.ones((4, 2), int), np.ones(2, int))
 
 
+def test_stacks_that_do_not_fit(eager: Variant) -> None:
+    W, b = eager.asarray(np.ones((2, 4, 5))), eager.asarray(np.ones((3, 5)))
+    message = r"Affine wants parameters of one stack; got W \(2, 4, 5\) and b \(3, 5\)"
+    with pytest.raises(ValueError, match=message):
+        Affine(W, b)
+    layer = Affine(W[0, ...], b)
+    eager.check(layer.forward(eager.asarray(np.ones((3, 7, 4)))), np.full((3, 7, 5), 5.0))
+    with pytest.raises(ValueError, match=r"wants x of shape \(N, 4\) or \(3, N, …\) .* got \(2, 7, 4\)"):
+        layer.forward(eager.asarray(np.ones((2, 7, 4))))
+
+
+def test_a_backends_kernels_compute_what_is_not_stacked() -> None:
+    x, W, b = np.ones((5, 4)), np.ones((4, 2)), np.ones(2)
+    layer = Affine(W, b).with_kernels({
+        "affine": lambda *_: "y", "affine_backward": lambda *_, **__: ("dx", "dW", "db")})
+    assert layer.forward(x) == "y"
+    assert layer.backward(x) == "dx"
+    assert layer.bind({"b": b[None]}).forward(x).shape == (1, 5, 2)
+
+
 def test_backward_wants_a_forward(eager: Variant) -> None:
     layer = Affine(eager.asarray(np.ones((4, 2))), eager.asarray(np.ones(2)))
     with pytest.raises(RuntimeError, match=r"Affine.backward wants a forward before it"):

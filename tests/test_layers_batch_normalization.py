@@ -131,6 +131,33 @@ def test_a_stack_bound_to_a_layer_has_averages_of_its_own(xp: Variant) -> None:
                  rtol=1e-12)
 
 
+def test_numpys_numbers_leave_the_dtype(eager: Variant) -> None:
+    c, x = (eager.asarray(np.ones(shape, "float32")) for shape in ((3,), (7, 3)))
+    layer = BatchNormalization(c, c, np.float64(0.9), eps=np.float64(1e-5))
+    for train_flg in (True, False):
+        assert layer.forward(x, train_flg).dtype == layer.backward(x).dtype == c.dtype
+    assert layer.running_mean.dtype == layer.running_var.dtype == c.dtype
+
+
+@pytest.mark.parametrize("stacked", ["gamma", "beta"])
+def test_either_parameter_makes_a_stack(eager: Variant, stacked: str) -> None:
+    x, gamma, beta, dout = normal(9, (2, 7, 3), (3,), (3,), (2, 7, 3))
+    both = {"gamma": gamma, "beta": beta}
+    both[stacked] = np.stack([both[stacked], -both[stacked]])
+    each = [np.broadcast_to(a, (2, 3)) for a in both.values()]
+    members = [train(x[k], each[0][k], each[1][k], dout[k]) for k in range(2)]
+    y, dx, dgamma, dbeta, mean, var = (np.stack(a) for a in zip(*members, strict=True))
+    if stacked == "beta":
+        dgamma = dgamma.sum(0)
+    else:
+        dbeta = dbeta.sum(0)
+    layer = BatchNormalization(*map(eager.asarray, both.values()), 0.75, eps=EPS)
+    eager.check_all((layer.forward(eager.asarray(x)), layer.backward(eager.asarray(dout))), (y, dx),
+                    rtol=1e-11, atol=1e-12)
+    found = layer.dgamma, layer.dbeta, layer.running_mean, layer.running_var
+    eager.check_all(found, (dgamma, dbeta, mean, var), rtol=1e-11, atol=1e-12)
+
+
 def test_an_empty_batch_in_training(xp: Variant) -> None:
     empty, ones, zeros = np.zeros((0, 3)), np.ones(3), np.zeros(3)
     xp.check_all(xp.run(train, empty, ones, ones, empty), (empty, empty, zeros, zeros, zeros, ones))
@@ -179,12 +206,18 @@ def test_what_a_constructor_refuses(eager: Variant) -> None:
     for arrays in ((c, single), (c, c, 0.9, single), (c, c, 0.9, c, single)):
         with pytest.raises(TypeError, match=r"wants arrays of one dtype; got gamma .*64, .* .*float32"):
             BatchNormalization(*arrays)
+    stack, other = eager.asarray(np.ones((2, 3))), eager.asarray(np.ones((4, 3)))
+    with pytest.raises(ValueError, match=r"one stack; got gamma \(2, 3\) and beta \(4, 3\)"):
+        BatchNormalization(stack, other)
+    for arrays in ((c, c, 0.9, stack), (stack, c, 0.9, c)):
+        with pytest.raises(ValueError, match=r"wants running averages of shape \(.*3.*\); got gamma"):
+            BatchNormalization(*arrays)
     integers = eager.asarray(np.ones(3, "int64"))
     with pytest.raises(TypeError, match=r"BatchNormalization wants a real floating dtype; got .*int64"):
         BatchNormalization(integers, integers)
-    for momentum in (-0.1, 1.1, float("nan")):
+    for momentum in (-0.1, 1.1, float("nan"), "0.9"):
         with pytest.raises(ValueError, match=r"wants a momentum from 0 to 1; got"):
-            BatchNormalization(c, c, momentum)
+            BatchNormalization(c, c, momentum)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"wants an eps from 0; got -1"):
         BatchNormalization(c, c, eps=-1)
     with pytest.raises(RuntimeError, match=r"BatchNormalization.backward wants a forward before it"):
@@ -200,6 +233,19 @@ def test_arrays_on_an_autograd_tape_are_refused() -> None:
         BatchNormalization(c, c, 0.9, c.clone().requires_grad_())
     with pytest.raises(TypeError, match=r"BatchNormalization .* requires_grad=True: pass x.detach"):
         BatchNormalization(c, c).forward(torch.ones((7, 3), requires_grad=True))
+
+
+def test_a_backends_kernels_compute_what_is_not_stacked() -> None:
+    x, c = np.ones((5, 3)), np.ones(3)
+    kernels = {"batch_normalization": lambda *_, **__: ("y", c, c),
+               "batch_normalization_backward": lambda *_, **__: ("dx", c, c)}
+    layer = BatchNormalization(c, c).with_kernels(kernels)
+    assert layer.forward(x) == "y"
+    assert layer.backward(x) == "dx"
+    for beta in (c, np.ones((2, 3))):
+        stack = BatchNormalization(np.ones((2, 3)), beta).with_kernels(kernels)
+        assert stack.forward(x).shape == (2, 5, 3)
+        assert stack.backward(np.ones((2, 5, 3))).shape == (5, 3)
 
 
 class Inference(BatchNormalization):

@@ -107,6 +107,24 @@ def test_names_go_on_through_what_is_nested(eager: Variant) -> None:
     assert repr(Sequential([]).params) == "Parameters({})"
 
 
+def test_layers_of_a_network_in_another_leave_it_as_it_was(eager: Variant) -> None:
+    draw = Initializer(seed=0, backend=eager.backend, dtype="float64")
+    net = Network([Dropout(), Dropout(), Residual([Affine(*draw.affine(4, 4)), Dropout()])])
+    names, body = [leaf.name for leaf in net.leaves()], net.layers["Residual1"]
+    features = Sequential([net.layers["Dropout2"], body])
+    inner = Sequential(net.leaves()[2:])
+    assert [leaf.name for leaf in net.leaves()] == names
+    assert [leaf.stream for leaf in net.leaves() if leaf.draws] == [0, 1, 2]
+    assert [leaf.name for leaf in features.leaves()] == [
+        "Dropout1", "Residual1.body.Affine1", "Residual1.body.Dropout1"]
+    assert [leaf.stream for leaf in features.leaves() if leaf.draws] == [0, 1]
+    for other in (features, inner):
+        assert other.params["W1"] is net.params["W1"]
+    net.params["W1"] = eager.asarray(np.zeros((4, 4)))
+    assert features.params["W1"] is not net.params["W1"]
+    assert Sequential([inner]).layers["Sequential1"] is inner  # which nothing held before
+
+
 def test_state_goes_in_and_out(eager: Variant) -> None:
     draw = Initializer(seed=0, backend=eager.backend, dtype="float64")
     net = Sequential([Residual([BatchNormalization(*draw.normalization(4))])])
@@ -239,13 +257,17 @@ def test_kernels_reach_every_leaf() -> None:
     assert len(called) == 4
     net.forward(X)
     assert len(called) == 4
+    stack = Sequential([Affine(np.ones((2, 4, 3)), np.ones((2, 3))), Relu()])
+    stack.with_kernels({"relu": relu}).forward(X)  # kernels are for arrays without stack axes
+    assert len(called) == 4
 
 
 def test_what_is_refused() -> None:
     relu = Relu()
     with pytest.raises(ValueError, match="Sequential wants each layer once"):
         Sequential([relu, Sequential([relu])])
-    with pytest.raises(TypeError, match="Sequential wants layers; got ufunc"):
+    message = r"Sequential wants layers, of subclasses of xpnet.layers.Layer; got ufunc"
+    with pytest.raises(TypeError, match=message):
         Sequential([np.maximum, relu])  # type: ignore[list-item]
     draw = Initializer(seed=0)
     wide = Residual(Affine(*draw.affine(4, 3)))

@@ -111,6 +111,8 @@ def test_a_backends_kernels_compute_what_is_not_stacked() -> None:
     biases = Convolution(W, np.ones((3, 1)), 1, (1, 0)).with_kernels(kernels)
     for images in (x, np.stack([x, x, x])):
         assert biases.forward(images).shape == (3, 2, 1, 4, 2)
+    with pytest.raises(ValueError, match=r"or \(3, N, 1, H, W\); got \(2, 2, 1, 3, 3\)"):
+        biases.forward(np.ones((2, 2, 1, 3, 3)))
     stacked = layer.bind({"W": W, "b": b})
     assert stacked.forward(x) == "the output"
     assert len(calls) == 3
@@ -152,6 +154,8 @@ def test_arguments_that_do_not_fit() -> None:
     for W, b in (((4, 3, 3, 3), (3,)), ((4, 3, 3), (4,)), ((4, 3, 3, 3), ())):
         with pytest.raises(ValueError, match=r"Convolution wants W of shape \(…, FN, C, FH, FW\)"):
             Convolution(np.ones(W), np.ones(b))
+    with pytest.raises(ValueError, match=r"one stack; got W \(2, 1, 1, 3, 3\) and b \(3, 1\)"):
+        Convolution(np.ones((2, 1, 1, 3, 3)), np.ones((3, 1)))
     with pytest.raises(TypeError, match=r"one dtype; got float32 and float64"):
         Convolution(np.ones((4, 3, 3, 3), np.float32), np.ones(4))
     with pytest.raises(TypeError, match=r"Convolution wants a real floating dtype; got int64"):

@@ -91,6 +91,20 @@ def test_one_counter_makes_one_mask_for_a_stack(xp: Variant) -> None:
     xp.check(xp.run(forward, X), X * mask(8, 0), rtol=0)
 
 
+def test_images_for_all_of_a_stack_have_a_mask_each(xp: Variant) -> None:
+    def forward(x: Any, counter: Any) -> Any:
+        layer = Dropout().bind({}, counter=counter)
+        layer.stack_axes = 1
+        return layer.forward(x)
+
+    images, counters = np.ones((6, 1, 4, 4)), np.array([[8, 0], [9, 0]], np.int32)
+    masks = np.stack([random_bits(c, 0, images.shape) >= 32768 for c in counters]) * 1.0
+    xp.check(xp.run(forward, images, counters[0]), masks[0], rtol=0)
+    xp.check(xp.run(forward, images[None], counters[0]), masks[:1], rtol=0)
+    for x in (images, images[None], np.stack([images, images])):
+        xp.check(xp.run(forward, x, counters), masks, rtol=0)
+
+
 def test_an_empty_batch(xp: Variant) -> None:
     def both(x: Any) -> Any:
         layer = Dropout().bind({})
@@ -99,13 +113,19 @@ def test_an_empty_batch(xp: Variant) -> None:
     xp.check_all(xp.run(both, np.ones((0, 5))), [np.ones((0, 5))] * 2)
 
 
+def test_numpys_numbers_leave_the_dtype(eager: Variant) -> None:
+    x, layer = eager.asarray(X.astype("float32")), Dropout(np.float64(0.5))
+    for train_flg in (True, False):
+        assert layer.forward(x, train_flg).dtype == layer.backward(x).dtype == x.dtype
+
+
 def test_ratios() -> None:
     np.testing.assert_array_equal(Dropout(0).forward(X), X)
     np.testing.assert_array_equal(Dropout().forward(X), X * mask(0, 0, ratio=0.5))
     assert np.mean(Dropout(0.9).forward(np.ones((100, 100))) == 0) == pytest.approx(0.9, abs=0.02)
-    for ratio in (-0.1, 1, 1.5, float("nan")):
+    for ratio in (-0.1, 1, 1.5, float("nan"), "0.5"):
         with pytest.raises(ValueError, match=r"dropout_ratio from 0 to below 1; got "):
-            Dropout(ratio)
+            Dropout(ratio)  # type: ignore[arg-type]
 
 
 def test_what_is_refused(eager: Variant) -> None:
@@ -117,10 +137,16 @@ def test_what_is_refused(eager: Variant) -> None:
     layer.forward(eager.asarray(X), train_flg=False)
     with pytest.raises(ValueError, match=r"Dropout wants dout of shape \(3, 5\); got \(3, 1\)"):
         layer.backward(eager.asarray(DOUT[:, :1]))
+    for train_flg in (True, False):
+        layer.forward(eager.asarray(np.ones((1, 3, 4, 4))), train_flg)
+        with pytest.raises(ValueError, match=r"Dropout wants dout of shape \(1, 3, 4, 4\); got \(7, 3"):
+            layer.backward(eager.asarray(np.ones((7, 3, 4, 4))))
     message = r"Dropout wants a whole number or a sequence of them for a seed; got "
     for seed in (1.5, "1", [1, None]):
         with pytest.raises(TypeError, match=message):
             Dropout(seed=seed)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"Dropout wants at least one seed; got none"):
+        Dropout(seed=[])
 
 
 def test_it_stands_the_checks_of_layers() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -34,7 +35,8 @@ def test_images_are_the_default() -> None:
 
 def test_one_gradient_a_network() -> None:
     layer = Flatten()
-    layer.forward(np.ones((2, 3, 4, 5)))
+    layer.stack_axes = 1
+    layer.forward(np.ones((1, 2, 3, 4, 5)))
     assert layer.backward(np.ones((7, 2, 60))).shape == (7, 2, 3, 4, 5)
 
 
@@ -46,8 +48,10 @@ def test_what_cannot_be() -> None:
     with pytest.raises(ValueError, match=r"Flatten1 wants x of shape \(…, N, and 3 more\); got \(3, 4, 5\)"):
         layer.forward(np.ones((3, 4, 5)))
     layer.forward(np.ones((2, 3, 4, 5)))
-    with pytest.raises(ValueError, match=r"Flatten1 wants dout of shape \(…, 60\); got \(2, 59\)"):
-        layer.backward(np.ones((2, 59)))
+    for shape in ((2, 59), (3, 60), (7, 2, 60), ()):
+        message = f"Flatten1 wants dout of shape (2, 60); got {shape}"
+        with pytest.raises(ValueError, match=re.escape(message)):
+            layer.backward(np.ones(shape))
     for ndim in (0, 1.5, True):
         with pytest.raises(ValueError, match="Flatten wants ndim to be an integer from 1"):
             Flatten(ndim)  # type: ignore[arg-type]

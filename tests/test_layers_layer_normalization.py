@@ -51,6 +51,32 @@ def test_a_stack_equals_its_members(xp: Variant, shape: tuple[int, ...]) -> None
     xp.check_all(xp.run(forward_backward, x, gamma, beta, dout), expected, rtol=1e-11, atol=1e-13)
 
 
+def test_either_parameter_makes_a_stack(eager: Variant) -> None:
+    for shape in ((2, 4, 6), (2, 4, 3, 6)):
+        x, gamma, beta, dout = normal(4, shape, (6,), (2, 6), shape)
+        members = [forward_backward(x[k], gamma, beta[k], dout[k]) for k in range(2)]
+        y, dx, dgamma, dbeta = (np.stack(a) for a in zip(*members, strict=True))
+        layer = LayerNormalization(eager.asarray(gamma), eager.asarray(beta), eps=EPS)
+        found = layer.forward(eager.asarray(x)), layer.backward(eager.asarray(dout))
+        eager.check_all((*found, layer.dgamma, layer.dbeta), (y, dx, dgamma.sum(0), dbeta),
+                        rtol=1e-11, atol=1e-13)
+
+
+def test_a_backends_kernels_compute_what_is_not_stacked() -> None:
+    shapes = []
+
+    def layer_normalization(x: Any, gamma: Any, beta: Any, **_: Any) -> Any:
+        shapes.append((x.shape, gamma.shape, beta.shape))
+        return x, x, x
+
+    c, kernels = np.ones(6), {"layer_normalization": layer_normalization}
+    for x in (np.ones((4, 6)), np.ones((4, 3, 6))):
+        LayerNormalization(c, c).with_kernels(kernels).forward(x)
+    assert shapes == [((4, 6), (6,), (6,)), ((4, 3, 6), (6,), (6,))]
+    LayerNormalization(c, np.ones((2, 6))).with_kernels(kernels).forward(np.ones((4, 6)))
+    assert len(shapes) == 2
+
+
 def test_the_arrays_given_are_the_layers_own(eager: Variant) -> None:
     gamma, beta = eager.asarray(np.ones(6)), eager.asarray(np.zeros(6))
     layer = LayerNormalization(gamma, beta)
@@ -60,6 +86,12 @@ def test_the_arrays_given_are_the_layers_own(eager: Variant) -> None:
     assert not layer.has_train_flg
     y = layer.forward(eager.asarray([[1.0, -1, 1, -1, 1, -1]]))
     eager.check(y, np.array([[1.0, -1, 1, -1, 1, -1]]) / np.sqrt(1 + 1e-5), rtol=1e-14)
+
+
+def test_numpys_numbers_leave_the_dtype(eager: Variant) -> None:
+    c, x = (eager.asarray(np.ones(shape, "float32")) for shape in ((3,), (7, 3)))
+    layer = LayerNormalization(c, c, eps=np.float64(1e-5))
+    assert layer.forward(x).dtype == layer.backward(x).dtype == c.dtype
 
 
 def test_without_eps() -> None:
@@ -89,6 +121,8 @@ def test_what_a_constructor_refuses(eager: Variant) -> None:
     for arrays in ((c, d), (c, scalar), (scalar, c)):
         with pytest.raises(ValueError, match=r"LayerNormalization wants gamma and beta of shape \(…, D"):
             LayerNormalization(*arrays)
+    with pytest.raises(ValueError, match=r"one stack; got gamma \(2, 6\) and beta \(3, 6\)"):
+        LayerNormalization(*(eager.asarray(np.ones((k, 6))) for k in (2, 3)))
     with pytest.raises(TypeError, match=r"one dtype; got .*float64 and .*float32"):
         LayerNormalization(c, eager.asarray(np.ones(6, "float32")))
     integers = eager.asarray(np.ones(6, "int64"))
@@ -96,8 +130,14 @@ def test_what_a_constructor_refuses(eager: Variant) -> None:
         LayerNormalization(integers, integers)
     with pytest.raises(ValueError, match=r"wants an eps from 0; got -1"):
         LayerNormalization(c, c, eps=-1)
+    with pytest.raises(ValueError, match=r"wants an eps from 0; got '0'"):
+        LayerNormalization(c, c, eps="0")  # type: ignore[arg-type]
+    layer = LayerNormalization(c, c)
     with pytest.raises(RuntimeError, match=r"LayerNormalization.backward wants a forward before it"):
-        LayerNormalization(c, c).backward(c)
+        layer.backward(c)
+    layer.forward(eager.asarray(np.ones((1, 4, 6))))
+    with pytest.raises(ValueError, match=r"wants dout of shape \(1, 4, 6\); got \(7, 4, 6\)"):
+        layer.backward(eager.asarray(np.ones((7, 4, 6))))
 
 
 @pytest.mark.skipif(not installed("torch"), reason="torch is not installed")

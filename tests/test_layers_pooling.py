@@ -86,6 +86,17 @@ def test_a_backends_kernels_compute_what_is_not_stacked() -> None:
     assert len(calls) == 2
 
 
+@pytest.mark.parametrize(("plain", "name"), [
+    (AveragePooling(2, 2), "average_pooling"), (GlobalAveragePooling(), "global_average_pooling")])
+def test_means_too(plain: Any, name: str) -> None:
+    layer = plain.with_kernels({name: lambda *_, **__: "y", f"{name}_backward": lambda *_, **__: "dx"})
+    assert layer.forward(x) == "y"
+    assert layer.backward(x) == "dx"
+    y = layer.forward(x[None])
+    assert y.shape[:3] == (1, 3, 2)
+    assert layer.backward(y).shape == (1, *x.shape)
+
+
 @pytest.mark.parametrize(("layer", "name"), [
     (MaxPooling(7, 2), "MaxPooling"), (AveragePooling(7, 2), "AveragePooling"),
 ])

@@ -94,6 +94,15 @@ def test_smoothing_is_checked_at_once() -> None:
         SoftmaxWithLoss(label_smoothing=2)
 
 
+def test_class_weights_are_checked_at_once(eager: Variant) -> None:
+    for weights in ([-1, 2], [1, float("nan")], ["1", 2]):
+        with pytest.raises(ValueError, match=r"SoftmaxWithLoss wants class_weights from 0; got"):
+            SoftmaxWithLoss(class_weights=weights)  # type: ignore[arg-type]
+    for weights in ("abc", 2.0, eager.asarray(np.ones((1, 3)))):
+        with pytest.raises(ValueError, match=r"wants class_weights of shape \(C,\); got"):
+            SoftmaxWithLoss(class_weights=weights)
+
+
 @pytest.mark.skipif(not installed("torch"), reason="torch is not installed")
 def test_tensors_on_the_tape_are_refused() -> None:
     import torch

@@ -237,6 +237,12 @@ def test_a_network_without_parameters(eager: Variant) -> None:
     assert len(net.params) == 0
 
 
+def test_the_last_layer_is_a_loss() -> None:
+    for wrong in (3, "mse", MeanSquaredError):
+        with pytest.raises(TypeError, match=r"Network wants a Loss for last_layer, an instance .* got"):
+            Network([Relu()], wrong)  # type: ignore[arg-type]
+
+
 def test_half_precision(eager: Variant) -> None:
     if not hasattr(eager.namespace, "bfloat16"):
         pytest.skip(f"{eager.backend.name} has no bfloat16")

@@ -12,6 +12,7 @@ from book_layers import BookAffine
 from variants import Host, Variant
 
 from xpnet import Affine, Relu, SoftmaxWithLoss
+from xpnet.layers import Layer
 from xpnet.testing import _host
 from xpnet.testing.layer_checks import LayerReport, check_layer, layer_checks
 
@@ -477,6 +478,27 @@ def test_a_dictionary_beside_the_arrays_goes_on_sharing_them() -> None:
     report = check_layer(BesideAttributes(), X)
     assert report.ok, str(report)
     assert [r.status for r in report.results if r.name == "gradients"] == ["passed"]
+
+
+class Undeclared(Layer):
+    """Has a parameter that is not listed in `param_ndims`."""
+
+    def __init__(self, g: Any) -> None:
+        super().__init__()
+        self.g, self.dg, self.x = g, None, None
+
+    def forward(self, x: Any) -> Any:
+        self.x = x
+        return x * self.g
+
+    def backward(self, dout: Any) -> Any:
+        self.dg = array_namespace(dout).sum(dout * self.x, axis=0)
+        return dout * self.g
+
+
+def test_a_parameter_that_is_not_declared_is_told_how_to_be() -> None:
+    assert "no parameter 'g'; there are none (a layer of one's own lists its in param_ndims)" in message(
+        Undeclared(np.ones(3)), X, "backward")
 
 
 class Masked:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from xpnet.backend import Backend, get_backend
 from xpnet.functional._array import Array
+from xpnet.functional._number import not_negative, number
 
 __all__ = ["Initializer", "Seed", "weight_std"]
 
@@ -34,12 +35,12 @@ def weight_std(weight_init_std: float | str, fan_in: int, fan_out: int | None = 
         return math.sqrt(2 / fan_in)
     if weight_init_std in ("xavier", "sigmoid"):
         return math.sqrt(1 / fan_in)
-    if weight_init_std == "glorot" and fan_out is not None:
+    if weight_init_std == "glorot":
+        if fan_out is None:
+            raise ValueError(f'weight_init_std "glorot" wants fan_out, too; got fan_in {fan_in} alone')
         return math.sqrt(2 / (fan_in + fan_out))
-    if isinstance(weight_init_std, str) or not 0 <= weight_init_std < math.inf:
-        raise ValueError('weight_init_std wants a number from 0, "he", "relu", "xavier", "sigmoid" '
-                         f'or "glorot"; got {weight_init_std!r}')
-    return float(weight_init_std)
+    wanted = 'a number from 0, "he", "relu", "xavier", "sigmoid" or "glorot"'
+    return number("weight_init_std", wanted, weight_init_std, not_negative)
 
 
 class Initializer:
@@ -68,6 +69,7 @@ class Initializer:
         backend: str | Backend = "numpy",
         dtype: object = None,
     ) -> None:
+        weight_std(weight_init_std, 1, 1)
         self.weight_init_std = weight_init_std
         self.backend = get_backend(backend)
         self.dtype = self.backend.default_dtype if dtype is None else dtype

@@ -15,26 +15,39 @@ from xpnet.functional import (
     tanh_backward,
 )
 from xpnet.functional._array import Array
+from xpnet.functional._number import number
 from xpnet.layers.elementwise import Elementwise
 
 __all__ = ["Gelu", "LeakyRelu", "Sigmoid", "Silu", "Tanh"]
 
 
 class Sigmoid(Elementwise):
-    """`1 / (1 + exp(-x))`, element by element, on inputs of any shape."""
+    """`1 / (1 + exp(-x))`, element by element, on inputs of any shape.
+
+    Its backward uses the last output, into which nothing must be written before.
+    """
+
+    y: Array = None
 
     def _apply(self, x: Array) -> Array:
-        return self.fast(sigmoid)(x)
+        self.y = self.fast(sigmoid)(x)
+        return self.y
 
     def _chain(self, dout: Array) -> Array:
         return self.fast(sigmoid_backward)(dout, self.x, y=self.y)
 
 
 class Tanh(Elementwise):
-    """`tanh(x)`, element by element, on inputs of any shape."""
+    """`tanh(x)`, element by element, on inputs of any shape.
+
+    Its backward uses the last output, into which nothing must be written before.
+    """
+
+    y: Array = None
 
     def _apply(self, x: Array) -> Array:
-        return self.fast(tanh)(x)
+        self.y = self.fast(tanh)(x)
+        return self.y
 
     def _chain(self, dout: Array) -> Array:
         return self.fast(tanh_backward)(dout, self.x, y=self.y)
@@ -51,7 +64,7 @@ class LeakyRelu(Elementwise):
 
     def __init__(self, negative_slope: float = 0.01) -> None:
         super().__init__()
-        self.negative_slope = negative_slope
+        self.negative_slope = number(self.name, "a finite negative_slope", negative_slope)
 
     def _apply(self, x: Array) -> Array:
         return self.fast(leaky_relu)(x, self.negative_slope)

@@ -15,6 +15,7 @@ from xpnet.functional._array import (
     device,
 )
 from xpnet.layers.layer import Layer
+from xpnet.layers.stacks import broadcast_shape
 
 __all__ = ["Affine"]
 
@@ -49,6 +50,7 @@ class Affine(Layer):
                              f"got {tuple(W.shape)} and {tuple(b.shape)}")
         self.W = W
         self.b = b
+        self.stack_shape()
         self.dW: Array = None
         self.db: Array = None
         self.x: Array = None
@@ -71,13 +73,12 @@ class Affine(Layer):
             `(N, M)`, or `(…, N, M)` from a stack.
         """
         self.check_input(x)
-        stack, features = self.W.shape[:-2], self.W.shape[-2]
-        batch_axes = 1 + max(len(stack), self.b.ndim - 1)  # the rows', and before it the stack's
+        stack, features = self.stack_shape(), self.W.shape[-2]
+        batch_axes = 1 + len(stack)  # the rows', and before it the stack's
         flatten = x.ndim > batch_axes + 1
         found = math.prod(x.shape[batch_axes:]) if flatten else x.shape[-1] if x.ndim > 1 else None
-        own_stack = x.shape[:batch_axes - 1] if x.ndim > batch_axes else ()
-        fits = all(k in (n, 1) or n == 1 for k, n in zip(own_stack, stack, strict=False))
-        if found != features or not fits:
+        in_front = x.shape[:batch_axes - 1] if x.ndim > batch_axes else ()
+        if found != features or broadcast_shape(in_front, stack) is None:
             rows = ", ".join([*map(str, stack), "N"])
             raise ValueError(f"{self.name} wants x of shape (N, {features}) or ({rows}, …) "
                              f"with {features} features; got {tuple(x.shape)}")
@@ -85,7 +86,7 @@ class Affine(Layer):
         if flatten:
             x = array_namespace(x).reshape(x, (*x.shape[:batch_axes], features))
         self.x = x
-        return affine(x, self.W, self.b)
+        return self.fast(affine)(x, self.W, self.b)
 
     def backward(self, dout: Array) -> Array:
         """Set `dW` and `db`, and give `dx` in the shape of the input.
@@ -109,7 +110,8 @@ class Affine(Layer):
     def _backward(self, dout: Array, with_dx: bool) -> Array:
         if self.x is None:
             raise RuntimeError(f"{self.name}.backward wants a forward before it")
-        dx, self.dW, self.db = affine_backward(dout, self.x, self.W, self.b, with_dx=with_dx)
+        dx, self.dW, self.db = self.fast(affine_backward)(
+            dout, self.x, self.W, self.b, with_dx=with_dx)
         return dx
 
     def tangents(self, name: str, lo: int, hi: int) -> Array:

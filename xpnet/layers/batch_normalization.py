@@ -16,8 +16,11 @@ from xpnet.functional._array import (
     array_namespace,
     check_concrete,
     check_floating,
+    device,
 )
+from xpnet.functional._number import not_negative, number
 from xpnet.layers.layer import Layer
+from xpnet.layers.stacks import broadcast_shape, own_ndim
 
 __all__ = ["BatchNormalization"]
 
@@ -37,7 +40,8 @@ class BatchNormalization(Layer):
         `momentum * running + (1 - momentum) * batch`. (PyTorch calls the rest momentum, and averages
         the unbiased variance; here it is the biased one.)
     running_mean, running_var : array, optional
-        Where the averages begin, of the shape of `gamma`; by default 0 and 1.
+        Where the averages begin, of the shape to which `gamma` and `beta` are broadcast; by default 0
+        and 1.
     eps : float
         What is added to the variance.
 
@@ -62,10 +66,8 @@ class BatchNormalization(Layer):
         eps: float = 1e-5,
     ) -> None:
         super().__init__()
-        if not 0 <= momentum <= 1:
-            raise ValueError(f"{self.name} wants a momentum from 0 to 1; got {momentum}")
-        if not eps >= 0:
-            raise ValueError(f"{self.name} wants an eps from 0; got {eps}")
+        self.momentum = number(self.name, "a momentum from 0 to 1", momentum, lambda m: 0 <= m <= 1)
+        self.eps = number(self.name, "an eps from 0", eps, not_negative)
         given = {name: a for name, a in (("gamma", gamma), ("beta", beta),
                  ("running_mean", running_mean), ("running_var", running_var)) if a is not None}
         xp = array_namespace(*given.values())
@@ -74,13 +76,16 @@ class BatchNormalization(Layer):
         if any(a.dtype != gamma.dtype for a in given.values()):
             raise TypeError(f"{self.name} wants arrays of one dtype; got "
                             + ", ".join(f"{name} {a.dtype}" for name, a in given.items()))
+        shapes = ", ".join(f"{name} {tuple(a.shape)}" for name, a in given.items())
         if any(a.ndim < 1 or a.shape[-1:] != gamma.shape[-1:] for a in given.values()):
-            raise ValueError(f"{self.name} wants arrays of shape (…, C); got "
-                             + ", ".join(f"{name} {tuple(a.shape)}" for name, a in given.items()))
+            raise ValueError(f"{self.name} wants arrays of shape (…, C); got {shapes}")
         self.gamma, self.beta = gamma, beta
-        self.momentum, self.eps = momentum, eps
-        self.running_mean = xp.zeros_like(gamma) if running_mean is None else running_mean
-        self.running_var = xp.ones_like(gamma) if running_var is None else running_var
+        shape = (*self.stack_shape(), gamma.shape[-1])
+        zeros = xp.zeros(shape, dtype=gamma.dtype, device=device(gamma))
+        self.running_mean = zeros if running_mean is None else running_mean
+        self.running_var = zeros + 1 if running_var is None else running_var
+        if any(tuple(a.shape) != shape for a in self.state.values()):
+            raise ValueError(f"{self.name} wants running averages of shape {shape}; got {shapes}")
         self.dgamma: Array = None
         self.dbeta: Array = None
         self.x: Array = None
@@ -141,19 +146,17 @@ class BatchNormalization(Layer):
         """Move running averages towards a batch; a stack's are its networks', also of one batch."""
         xp = array_namespace(running, batch)
         batch = xp.astype(batch, running.dtype, copy=False)
-        running, _ = xp.broadcast_arrays(running, self.gamma)
+        running, *_ = xp.broadcast_arrays(running, self.gamma, self.beta)
         return self.momentum * running + (1 - self.momentum) * batch
 
     def _channel_axis(self, x: Array) -> int:
         """Tell rows from images, and refuse what is neither."""
-        stack, channels = tuple(self.gamma.shape[:-1]), self.gamma.shape[-1]
-        own = next((n for n in (x.ndim - len(stack), x.ndim) if n in (2, 4)), None)
-        axis = 1 - own if own is not None else None
-        in_front = x.shape[:x.ndim - own] if own is not None else ()
-        fits = all(k in (n, 1) or n == 1 for k, n in zip(in_front, stack, strict=False))
-        if axis is None or x.shape[axis] != channels or not fits:
+        stack, channels = self.stack_shape(), self.gamma.shape[-1]
+        own = own_ndim(x.ndim, len(stack))
+        if (own is None or x.shape[1 - own] != channels
+                or broadcast_shape(x.shape[:x.ndim - own], stack) is None):
             in_words = ", ".join([*map(str, stack), ""])
             raise ValueError(f"{self.name} wants x of shape (N, {channels}) or (N, {channels}, H, W)"
                              + (f", or one with ({in_words}…) in front" if stack else "")
                              + f"; got {tuple(x.shape)}")
-        return axis
+        return 1 - own

@@ -9,7 +9,8 @@ from typing import Any, ClassVar, Self
 
 from xpnet.functional._array import Array
 from xpnet.layers.layer import Layer
-from xpnet.layers.parameters import Parameters, align_stacks
+from xpnet.layers.parameters import Parameters
+from xpnet.layers.stacks import align_stacks
 
 __all__ = ["Composite"]
 
@@ -19,6 +20,9 @@ class Composite(Layer):
 
     The k-th layer that has a `W`, counted from the input and into layers made of layers, brings the
     parameter `Wk`; so it is with every other name, and with the state.
+
+    A layer that another one holds already stays there as it is, with its name and its random numbers. Here
+    it is a copy, which shares its arrays until either gets others, as an optimiser gives them.
 
     Parameters
     ----------
@@ -36,19 +40,18 @@ class Composite(Layer):
 
     def __init__(self, layers: Sequence[Layer] | Mapping[str, Layer]) -> None:
         super().__init__()
-        self.layers = dict(layers) if isinstance(layers, Mapping) else _named(layers)
-        leaves = []
-        for name, layer in self.layers.items():
+        given = dict(layers) if isinstance(layers, Mapping) else _named(layers)
+        for layer in given.values():
             if not isinstance(layer, Layer):
-                raise TypeError(f"{self.name} wants layers; got {type(layer).__name__}")
-            layer.name = name
-            for leaf in (own := _leaves(layer)):
-                if leaf is not layer:
-                    leaf.name = f"{name}.{leaf.name}"
-            leaves += own
-        if len({id(leaf) for leaf in leaves}) < len(leaves):
+                raise TypeError(f"{self.name} wants layers, of subclasses of xpnet.layers.Layer; "
+                                f"got {type(layer).__name__}")
+        ids = [id(leaf) for layer in given.values() for leaf in _leaves(layer)]
+        if len({*ids}) < len(ids):
             raise ValueError(f"{self.name} wants each layer once, for it remembers its input: "
                              "make two that share their arrays")
+        self.layers = {name: _to_hold(layer) for name, layer in given.items()}
+        self._set_names("")
+        leaves = self.leaves()
         for stream, leaf in enumerate(leaf for leaf in leaves if leaf.draws):
             leaf.stream = stream
         self._param_places = _numbered([leaf.param_ndims for leaf in leaves])
@@ -146,6 +149,12 @@ class Composite(Layer):
         """Give the layers that are not made of layers, from the input on."""
         return [leaf for layer in self.layers.values() for leaf in _leaves(layer)]
 
+    def _set_names(self, prefix: str) -> None:
+        for name, layer in self.layers.items():
+            layer.name = prefix + name
+            if isinstance(layer, Composite):
+                layer._set_names(f"{layer.name}.")
+
     def _owners(self, places: Sequence[tuple[str, int, str]]) -> dict[str, tuple[Layer, str]]:
         leaves = self.leaves()
         return {name: (leaves[k], attribute) for name, k, attribute in places}
@@ -169,6 +178,14 @@ def run_forward(layer: Layer, x: Array, train_flg: bool) -> Array:
 
 def _leaves(layer: Layer) -> list[Layer]:
     return layer.leaves() if isinstance(layer, Composite) else [layer]
+
+
+def _to_hold(layer: Layer) -> Layer:
+    """Give the layer itself, or a copy if another one holds it."""
+    if layer._held:
+        layer = layer._with_leaves(copy.copy) if isinstance(layer, Composite) else copy.copy(layer)
+    layer._held = True
+    return layer
 
 
 def _stack_axes(leaf: Layer) -> int:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, ClassVar
+from collections.abc import Mapping
+from typing import ClassVar
 
 from xpnet.functional import convolution, convolution_backward
 from xpnet.functional._array import (
@@ -16,6 +16,7 @@ from xpnet.functional._array import (
 from xpnet.functional.convolution import check_convolution, image_columns
 from xpnet.functional.windows import Pair, int_pair
 from xpnet.layers.layer import Layer
+from xpnet.layers.stacks import broadcast_shape
 
 __all__ = ["Convolution"]
 
@@ -55,6 +56,7 @@ class Convolution(Layer):
         self.pad = int_pair("Convolution", "pad", pad, 0)
         self.W = W
         self.b = b
+        self.stack_shape()
         self.dW: Array = None
         self.db: Array = None
         self.x: Array = None
@@ -77,20 +79,16 @@ class Convolution(Layer):
             `xpnet.functional.convolution`.
         """
         self.check_input(x)
-        stack, channels = self.W.shape[:-4], self.W.shape[-3]
-        axes = max(len(stack), self.b.ndim - 1)
-        own_stack = x.shape[:-4] if x.ndim > 4 else ()
-        fits = len(own_stack) in (0, axes) and all(
-            k in (n, 1) or n == 1 for k, n in zip(own_stack, stack, strict=False)
-        )
-        if x.ndim < 4 or x.shape[-3] != channels or not fits:
+        stack, channels = self.stack_shape(), self.W.shape[-3]
+        fits = x.ndim in (4, 4 + len(stack)) and broadcast_shape(x.shape[:-4], stack) is not None
+        if not fits or x.shape[-3] != channels:
             images = f"(N, {channels}, H, W)"
-            if axes:
+            if stack:
                 images += f" or ({', '.join([*map(str, stack), 'N'])}, {channels}, H, W)"
             raise ValueError(f"{self.name} wants x of shape {images}; got {tuple(x.shape)}")
         check_convolution(self.name, x, self.W, self.b, self.stride, self.pad)
         self.x = x
-        return self._call(convolution, x, self.W, self.b)
+        return self.fast(convolution)(x, self.W, self.b, stride=self.stride, pad=self.pad)
 
     def backward(self, dout: Array) -> Array:
         """Set `dW` and `db`, and give `dx` in the shape of the input.
@@ -109,8 +107,8 @@ class Convolution(Layer):
     def _backward(self, dout: Array, with_dx: bool) -> Array:
         if self.x is None:
             raise RuntimeError(f"{self.name}.backward wants a forward before it")
-        dx, self.dW, self.db = self._call(
-            convolution_backward, dout, self.x, self.W, self.b, with_dx=with_dx)
+        dx, self.dW, self.db = self.fast(convolution_backward)(
+            dout, self.x, self.W, self.b, stride=self.stride, pad=self.pad, with_dx=with_dx)
         return dx
 
     def tangents(self, name: str, lo: int, hi: int) -> Array:
@@ -144,8 +142,3 @@ class Convolution(Layer):
         col = xp.permute_dims(col, (1, 0, 2))[None, :, :, None, :]
         rows = xp.reshape(filters[:, None, None, :, None] * col, (-1, N, FN, *windows.output))
         return rows[lo - first * K:hi - first * K, ...]
-
-    def _call(self, function: Callable[..., Any], *arrays: Array, **options: bool) -> Any:
-        if self.W.ndim == 4 and self.b.ndim == 1:  # nothing is stacked, or `forward` would refuse x
-            function = self.fast(function)
-        return function(*arrays, stride=self.stride, pad=self.pad, **options)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from xpnet.functional import dropout, dropout_backward, dropout_mask
 from xpnet.functional._array import Array, check_dout, check_floating
+from xpnet.functional._number import number
 from xpnet.layers.random_layer import RandomLayer, Seeds
+from xpnet.layers.stacks import own_ndim
 
 __all__ = ["Dropout"]
 
@@ -28,11 +30,11 @@ class Dropout(RandomLayer):
 
     def __init__(self, dropout_ratio: float = 0.5, *, seed: Seeds = 0) -> None:
         super().__init__(seed)
-        if not 0 <= dropout_ratio < 1:
-            raise ValueError(f"Dropout wants a dropout_ratio from 0 to below 1; got {dropout_ratio}")
-        self.dropout_ratio = dropout_ratio
+        self.dropout_ratio = number(
+            self.name, "a dropout_ratio from 0 to below 1", dropout_ratio, lambda p: 0 <= p < 1)
         self.x: Array = None
         self.mask: Array = None
+        self._y_shape: tuple[int, ...] = ()
 
     def forward(self, x: Array, train_flg: bool = True) -> Array:
         """Compute `x * mask`, or `x * (1 - dropout_ratio)` at inference.
@@ -40,27 +42,32 @@ class Dropout(RandomLayer):
         Parameters
         ----------
         x : array
-            A batch, `(N, …)`. To a stack, with all of the stack's axes in front; or `(N, D)`, or one
-            axis, for all of its networks.
+            A batch, `(N, …)`. To a stack, with all of the stack's axes in front; or `(N, D)`, images
+            `(N, C, H, W)`, or one axis, for all of its networks. (Of one stack axis, four in all are
+            images.)
         train_flg : bool
             Whether this is training.
 
         Returns
         -------
         array
-            Of the shape of `x`; with a seed for each network of a stack, `(…, N, D)` from `(N, D)`.
+            Of the shape of `x`; with a seed for each network of a stack, with its axes in front.
         """
         self.check_input(x)
         check_floating(self.name, x)
         self.x = x
         if not train_flg:
-            self.mask = None
+            self.mask, self._y_shape = None, tuple(x.shape)
             return x * (1 - self.dropout_ratio)
         counter = self.next_counter(x)
         stack_axes = max(self.stack_axes, counter.ndim - 1)
-        own = tuple(x.shape[stack_axes:] if x.ndim >= stack_axes + 2 else x.shape)
-        self.mask = dropout_mask(counter, self.stream, own, self.dropout_ratio, x.dtype)
-        return self.fast(dropout)(x, self.mask)
+        own = own_ndim(x.ndim, stack_axes) or (
+            x.ndim - stack_axes if x.ndim >= stack_axes + 2 else x.ndim)
+        shape = tuple(x.shape[x.ndim - own:])
+        self.mask = dropout_mask(counter, self.stream, shape, self.dropout_ratio, x.dtype)
+        y = self.fast(dropout)(x, self.mask)
+        self._y_shape = tuple(y.shape)
+        return y
 
     def backward(self, dout: Array) -> Array:
         """Let the gradient through where the last forward did, as much as it did.
@@ -72,6 +79,7 @@ class Dropout(RandomLayer):
         """
         if self.x is None:
             raise RuntimeError(f"{self.name}.backward wants a forward before it")
+        self.check_dout(dout, self._y_shape)
         if self.mask is None:
             check_dout(self.name, dout, self.x)
             return dout * (1 - self.dropout_ratio)

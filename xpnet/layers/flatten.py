@@ -26,7 +26,7 @@ class Flatten(Layer):
         if type(ndim) is not int or ndim < 1:
             raise ValueError(f"Flatten wants ndim to be an integer from 1; got {ndim!r}")
         self.ndim = ndim
-        self.shape: tuple[int, ...] | None = None
+        self.shape: tuple[int, ...] = ()
 
     def forward(self, x: Array) -> Array:
         """Join the last axes of `x` `(…, N, C, H, W)`: `(…, N, C * H * W)`."""
@@ -34,14 +34,15 @@ class Flatten(Layer):
         if x.ndim <= self.ndim:
             raise ValueError(f"{self.name} wants x of shape (…, N, and {self.ndim} more); "
                              f"got {tuple(x.shape)}")
-        self.shape = tuple(x.shape[x.ndim - self.ndim:])
-        return array_namespace(x).reshape(x, (*x.shape[:-self.ndim], math.prod(self.shape)))
+        self.shape = tuple(x.shape)
+        return array_namespace(x).reshape(x, self._flat_shape())
 
     def backward(self, dout: Array) -> Array:
         """Give `dout` `(…, N, C * H * W)` the shape of the input."""
-        if self.shape is None:
+        if not self.shape:
             raise RuntimeError(f"{self.name}.backward wants a forward before it")
-        if dout.shape[-1] != math.prod(self.shape):
-            raise ValueError(f"{self.name} wants dout of shape (…, {math.prod(self.shape)}); "
-                             f"got {tuple(dout.shape)}")
-        return array_namespace(dout).reshape(dout, (*dout.shape[:-1], *self.shape))
+        self.check_dout(dout, self._flat_shape())
+        return array_namespace(dout).reshape(dout, (*dout.shape[:-1], *self.shape[-self.ndim:]))
+
+    def _flat_shape(self) -> tuple[int, ...]:
+        return *self.shape[:-self.ndim], math.prod(self.shape[-self.ndim:])

@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Self, TypeVar
 
 from xpnet.functional._array import Array, array_namespace, check_concrete
-from xpnet.layers.parameters import Parameters, align_stacks
+from xpnet.layers.parameters import Parameters
+from xpnet.layers.stacks import align_stacks, broadcast_shape
 
 __all__ = ["Layer"]
 
@@ -47,6 +48,7 @@ class Layer(ABC):
     counter: Array = None
     stream: int = 0
     _bound = False
+    _held = False
     _kernels: Mapping[str, Callable[..., Any]] = {}
 
     def __init_subclass__(cls) -> None:
@@ -150,14 +152,38 @@ class Layer(ABC):
         return fast
 
     def fast(self, function: Function) -> Function:
-        """Give the function, or what was put in its place."""
-        return self._kernels.get(function.__name__, function)  # type: ignore[return-value]
+        """Give the function, or, where nothing is stacked, what was put in its place."""
+        kernel = self._kernels.get(function.__name__, function)
+        stacked = kernel is not function and (self.stack_axes or self.stack_shape())
+        return function if stacked else kernel  # type: ignore[return-value]
+
+    def stack_shape(self) -> tuple[int, ...]:
+        """Give the stack axes that the parameters have together; refuse what has none (ValueError)."""
+        shapes = {name: tuple(getattr(self, name).shape) for name in self.param_ndims}
+        stack = broadcast_shape(*(
+            shape[:len(shape) - self.param_ndims[name]] for name, shape in shapes.items()))
+        if stack is None:
+            raise ValueError(f"{self.name} wants parameters of one stack; got "
+                             + " and ".join(f"{name} {shape}" for name, shape in shapes.items()))
+        return stack
 
     def check_input(self, x: Array) -> None:
         """Refuse an input that must not be kept (TypeError): on an autograd tape, or traced."""
         check_concrete(self.name, x, remedy=None if self._bound else (
             "bind it first, in the traced function: layer.bind(params).forward(x)"
         ))
+
+    def check_dout(self, dout: Array, shape: tuple[int, ...]) -> None:
+        """Refuse a gradient that is not that of an output of this shape (ValueError).
+
+        In a stack, one of its axes that has length 1 may be longer: one gradient for each network.
+        """
+        stack = min(self.stack_axes, max(len(shape) - 2, 0))
+        wanted, got = tuple(shape), tuple(dout.shape)
+        if len(got) != len(wanted) or got[stack:] != wanted[stack:] or any(
+            n not in (m, 1) for m, n in zip(got[:stack], wanted[:stack], strict=True)
+        ):
+            raise ValueError(f"{self.name} wants dout of shape {wanted}; got {got}")
 
     def _holding(self, arrays: Mapping[str, Array], stack_axes: int, counter: Array) -> Self:
         """Give a bound copy with these arrays for attributes."""

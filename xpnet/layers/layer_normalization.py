@@ -7,7 +7,9 @@ from typing import ClassVar
 
 from xpnet.functional import layer_normalization, layer_normalization_backward
 from xpnet.functional._array import Array, array_namespace, check_concrete, check_floating
+from xpnet.functional._number import not_negative, number
 from xpnet.layers.layer import Layer
+from xpnet.layers.stacks import broadcast_shape
 
 __all__ = ["LayerNormalization"]
 
@@ -32,8 +34,7 @@ class LayerNormalization(Layer):
 
     def __init__(self, gamma: Array, beta: Array, *, eps: float = 1e-5) -> None:
         super().__init__()
-        if not eps >= 0:
-            raise ValueError(f"{self.name} wants an eps from 0; got {eps}")
+        self.eps = number(self.name, "an eps from 0", eps, not_negative)
         array_namespace(gamma, beta)
         check_concrete(self.name, gamma, beta, remedy=None)
         check_floating(self.name, gamma)
@@ -43,12 +44,14 @@ class LayerNormalization(Layer):
         if gamma.ndim < 1 or beta.ndim < 1 or gamma.shape[-1] != beta.shape[-1]:
             raise ValueError(f"{self.name} wants gamma and beta of shape (…, D); "
                              f"got {tuple(gamma.shape)} and {tuple(beta.shape)}")
-        self.gamma, self.beta, self.eps = gamma, beta, eps
+        self.gamma, self.beta = gamma, beta
+        self.stack_shape()
         self.dgamma: Array = None
         self.dbeta: Array = None
         self.x: Array = None
         self.mean: Array = None
         self.var: Array = None
+        self._y_shape: tuple[int, ...] = ()
 
     def forward(self, x: Array) -> Array:
         """Normalise each row, scale and shift its features.
@@ -68,6 +71,7 @@ class LayerNormalization(Layer):
         self.x = x
         y, self.mean, self.var = self.fast(layer_normalization)(
             x, *self._of_rows(x), eps=self.eps, return_moments=True)
+        self._y_shape = tuple(y.shape)
         return y
 
     def backward(self, dout: Array) -> Array:
@@ -80,6 +84,7 @@ class LayerNormalization(Layer):
         """
         if self.x is None:
             raise RuntimeError(f"{self.name}.backward wants a forward before it")
+        self.check_dout(dout, self._y_shape)
         dx, dgamma, dbeta = self.fast(layer_normalization_backward)(
             dout, self.x, *self._of_rows(self.x), eps=self.eps, mean=self.mean, var=self.var)
         xp = array_namespace(dx)
@@ -89,13 +94,13 @@ class LayerNormalization(Layer):
 
     def _of_rows(self, x: Array) -> tuple[Array, Array]:
         """Give `gamma` and `beta` axes of length 1 for those of `x` between the stack's and D."""
-        stack, features = tuple(self.gamma.shape[:-1]), self.gamma.shape[-1]
+        stack, features = self.stack_shape(), self.gamma.shape[-1]
         between = x.ndim - len(stack) - 2
-        in_front = x.shape[:len(stack)] if between >= 0 else ()
-        fits = all(k in (n, 1) or n == 1 for k, n in zip(in_front, stack, strict=False))
-        if x.ndim < 2 or (between < 0 and x.ndim > 2) or x.shape[-1] != features or not fits:
+        fits = x.ndim == 2 or (
+            between >= 0 and broadcast_shape(x.shape[:len(stack)], stack) is not None)
+        if not fits or x.shape[-1] != features:
             in_front = ", ".join([*map(str, stack), "N"])
             raise ValueError(f"{self.name} wants x of shape (N, {features}) or ({in_front}, …, "
                              f"{features}); got {tuple(x.shape)}")
-        places = (..., *(None,) * between, slice(None))
+        places = (..., *(None,) * (between if stack else 0), slice(None))
         return self.gamma[places], self.beta[places]

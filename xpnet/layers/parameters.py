@@ -1,4 +1,4 @@
-"""The live view of a layer's or network's parameters, and the stacking of some among them."""
+"""The live view of a layer's or network's parameters."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from xpnet.functional._array import Array, array_namespace, check_concrete, device
 
-__all__ = ["Parameters", "align_stacks"]
+__all__ = ["Parameters"]
 
 
 class Parameters(MutableMapping[str, Array]):
@@ -75,46 +75,3 @@ class Parameters(MutableMapping[str, Array]):
         except KeyError:
             there = ", ".join(self) or "none"
             raise KeyError(f"no {self._kind} {name!r}; there are {there}") from None
-
-
-def align_stacks(
-    held: Mapping[str, Array], given: Mapping[str, Array], ndims: Mapping[str, int]
-) -> tuple[dict[str, Array], int]:
-    """Put the given arrays in the place of those held, all with equally many stack axes.
-
-    Parameters
-    ----------
-    held : mapping
-        All parameters, and state, by name.
-    given : mapping
-        Some or all of them, of the same shapes but for the stack axes in front.
-    ndims : mapping
-        The number of dimensions of each without stack axes.
-
-    Returns
-    -------
-    arrays : dict
-        All of them; those with fewer stack axes than the others get axes of length 1.
-    axes : int
-        How many stack axes they have.
-    """
-    held = dict(held)
-    for name, p in given.items():
-        if name not in held:
-            raise KeyError(f"no parameter {name!r}; there are {', '.join(held)}")
-        check_concrete(f'parameter "{name}"', p, remedy=None)
-        own = held[name].shape
-        if p.shape == own:
-            continue
-        own = tuple(own[len(own) - ndims[name]:])
-        if p.ndim < ndims[name] or tuple(p.shape[p.ndim - ndims[name]:]) != own:
-            raise ValueError(f'parameter "{name}" is of shape {own}, with stack axes in front '
-                             f"if any; got {tuple(p.shape)}")
-    merged = held | dict(given)
-    axes = max((p.ndim - ndims[name] for name, p in merged.items()), default=0)
-    if axes == 0:
-        return merged, 0
-    return {
-        name: p[(None,) * missing + (...,)] if (missing := axes + ndims[name] - p.ndim) else p
-        for name, p in merged.items()
-    }, axes

@@ -13,12 +13,26 @@ from xpnet.functional import (
 from xpnet.functional._array import Array
 from xpnet.functional.pooling import check_global, check_pool, check_pooling
 from xpnet.functional.windows import Pair
-from xpnet.layers.layer import Layer
+from xpnet.layers.layer import Function, Layer
 
 __all__ = ["AveragePooling", "GlobalAveragePooling", "MaxPooling"]
 
 
-class _Pooling(Layer):
+class _OfImages(Layer):
+    def __init__(self) -> None:
+        super().__init__()
+        self.x: Array = None
+
+    def fast(self, function: Function) -> Function:
+        """Give the function itself also for a stack of images, of which a layer alone does not know."""
+        return super().fast(function) if self.x.ndim == 4 else function
+
+    def _check_kept(self) -> None:
+        if self.x is None:
+            raise RuntimeError(f"{self.name}.backward wants a forward before it")
+
+
+class _Pooling(_OfImages):
     """Windows that slide over images.
 
     Parameters
@@ -33,16 +47,11 @@ class _Pooling(Layer):
     def __init__(self, pool_h: int, pool_w: int, stride: Pair = 2, pad: Pair = 0) -> None:
         super().__init__()
         self.size, self.stride, self.pad = check_pool(self.name, pool_h, pool_w, stride, pad)
-        self.x: Array = None
 
     def _keep(self, x: Array) -> None:
         self.check_input(x)
         check_pooling(self.name, x, *self.size, self.stride, self.pad)
         self.x = x
-
-    def _check_kept(self) -> None:
-        if self.x is None:
-            raise RuntimeError(f"{self.name}.backward wants a forward before it")
 
 
 class MaxPooling(_Pooling):
@@ -62,18 +71,19 @@ class MaxPooling(_Pooling):
         self.y: Array = None
 
     def forward(self, x: Array) -> Array:
-        """Take the largest element of each window of `x` `(…, C, H, W)`: `(…, C, OH, OW)`."""
+        """Take the largest element of each window of `x` `(…, C, H, W)`: `(…, C, OH, OW)`.
+
+        The backward uses this output, into which nothing must be written before.
+        """
         self._keep(x)
-        pool = self.fast(max_pooling) if x.ndim == 4 else max_pooling
-        self.y = pool(x, *self.size, stride=self.stride, pad=self.pad)
+        self.y = self.fast(max_pooling)(x, *self.size, stride=self.stride, pad=self.pad)
         return self.y
 
     def backward(self, dout: Array) -> Array:
         """Let `dout`, of the shape of the last output, through to the largest elements."""
         self._check_kept()
-        unstacked = self.x.ndim == 4
-        pool_backward = self.fast(max_pooling_backward) if unstacked else max_pooling_backward
-        return pool_backward(dout, self.x, *self.size, stride=self.stride, pad=self.pad, y=self.y)
+        return self.fast(max_pooling_backward)(
+            dout, self.x, *self.size, stride=self.stride, pad=self.pad, y=self.y)
 
 
 class AveragePooling(_Pooling):
@@ -91,32 +101,26 @@ class AveragePooling(_Pooling):
     def forward(self, x: Array) -> Array:
         """Take the mean of each window of `x` `(…, C, H, W)`: `(…, C, OH, OW)`."""
         self._keep(x)
-        return average_pooling(x, *self.size, stride=self.stride, pad=self.pad)
+        return self.fast(average_pooling)(x, *self.size, stride=self.stride, pad=self.pad)
 
     def backward(self, dout: Array) -> Array:
         """Share `dout`, of the shape of the last output, among the elements of the windows."""
         self._check_kept()
-        return average_pooling_backward(
-            dout, self.x, *self.size, stride=self.stride, pad=self.pad
-        )
+        return self.fast(average_pooling_backward)(
+            dout, self.x, *self.size, stride=self.stride, pad=self.pad)
 
 
-class GlobalAveragePooling(Layer):
+class GlobalAveragePooling(_OfImages):
     """The mean of each channel: images in, rows out."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.x: Array = None
 
     def forward(self, x: Array) -> Array:
         """Take the mean of each channel of `x` `(…, C, H, W)`: `(…, C)`."""
         self.check_input(x)
         check_global(self.name, x)
         self.x = x
-        return global_average_pooling(x)
+        return self.fast(global_average_pooling)(x)
 
     def backward(self, dout: Array) -> Array:
         """Share `dout`, of the shape of the last output, among the elements of the channels."""
-        if self.x is None:
-            raise RuntimeError(f"{self.name}.backward wants a forward before it")
-        return global_average_pooling_backward(dout, self.x)
+        self._check_kept()
+        return self.fast(global_average_pooling_backward)(dout, self.x)

@@ -35,6 +35,8 @@ class RandomLayer(Layer):
     def __init__(self, seed: Seeds = 0) -> None:
         super().__init__()
         self.seed = self._whole_numbers(seed)
+        if self.seed == []:
+            raise ValueError(f"{self.name} wants at least one seed; got none")
         self.step = 0
 
     def next_counter(self, x: Array) -> Array:

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from xpnet.functional import softmax, softmax_cross_entropy, softmax_cross_entropy_backward
 from xpnet.functional._array import Array, check_concrete
+from xpnet.functional._number import not_negative, number
 from xpnet.functional._weighted_rows import check_label_smoothing
 from xpnet.losses.loss import Loss
 
@@ -35,6 +36,12 @@ class SoftmaxWithLoss(Loss):
         super().__init__()
         check_label_smoothing(label_smoothing)
         check_concrete(self.name, class_weights, remedy=None)
+        if isinstance(class_weights, list | tuple):
+            class_weights = [number(self.name, "class_weights from 0", w, not_negative)
+                             for w in class_weights]
+        elif class_weights is not None and getattr(class_weights, "ndim", None) != 1:
+            found = getattr(class_weights, "shape", class_weights)
+            raise ValueError(f"{self.name} wants class_weights of shape (C,); got {found!r}")
         self.label_smoothing = label_smoothing
         self.class_weights = class_weights
 

@@ -36,6 +36,9 @@ class Network(Sequential):
     def __init__(
         self, layers: Sequence[Layer] | Mapping[str, Layer], last_layer: Loss | None = None
     ) -> None:
+        if not isinstance(last_layer, Loss | None):
+            raise TypeError(f"{type(self).__name__} wants a Loss for last_layer, an instance as "
+                            f"SoftmaxWithLoss(); got {last_layer!r}")
         super().__init__(layers)
         self.last_layer = SoftmaxWithLoss() if last_layer is None else last_layer
         self.arguments = {}
