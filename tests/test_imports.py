@@ -20,7 +20,7 @@ ALLOWED = {
     "_numbers": set(),
     "functional": {"functional"},
     "layers": {"_numbers", "functional", "layers"},
-    "losses": {"functional", "losses"},
+    "losses": {"_numbers", "functional", "losses"},
     "metrics": {"functional", "metrics"},
     "gradient": {"functional"},
     "stacked_gradient": {"functional", "gradient"},

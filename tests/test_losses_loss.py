@@ -32,7 +32,8 @@ def test_a_loss_without_its_methods_is_none() -> None:
 
 def test_its_metric_is_one(loss: Loss, eager: Variant) -> None:
     metric = getattr(metrics, loss.metric)
-    assert metric(eager.asarray(X), eager.asarray(T)).shape == ()
+    x, t = (eager.asarray(np.concat([a, 1 - a], axis=-1)) for a in (X, T))
+    assert metric(x, t).shape == ()
 
 
 def test_its_name_is_in_its_errors(loss: Loss) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from numbers import Real
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -11,7 +12,6 @@ from numpy.typing import NDArray
 
 from xpnet.backend import Backend, get_backend
 from xpnet.functional._array import Array
-from xpnet.functional._number import not_negative, number
 
 __all__ = ["Initializer", "Seed", "weight_std"]
 
@@ -40,7 +40,9 @@ def weight_std(weight_init_std: float | str, fan_in: int, fan_out: int | None = 
             raise ValueError(f'weight_init_std "glorot" wants fan_out, too; got fan_in {fan_in} alone')
         return math.sqrt(2 / (fan_in + fan_out))
     wanted = 'a number from 0, "he", "relu", "xavier", "sigmoid" or "glorot"'
-    return number("weight_init_std", wanted, weight_init_std, not_negative)
+    if not isinstance(weight_init_std, Real) or not 0 <= weight_init_std < math.inf:
+        raise ValueError(f"weight_init_std wants {wanted}; got {weight_init_std!r}")
+    return float(weight_init_std)
 
 
 class Initializer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from xpnet._numbers import real_number
 from xpnet.functional import (
     gelu,
     gelu_backward,
@@ -15,7 +16,6 @@ from xpnet.functional import (
     tanh_backward,
 )
 from xpnet.functional._array import Array
-from xpnet.functional._number import number
 from xpnet.layers.elementwise import Elementwise
 
 __all__ = ["Gelu", "LeakyRelu", "Sigmoid", "Silu", "Tanh"]
@@ -64,7 +64,7 @@ class LeakyRelu(Elementwise):
 
     def __init__(self, negative_slope: float = 0.01) -> None:
         super().__init__()
-        self.negative_slope = number(self.name, "a finite negative_slope", negative_slope)
+        self.negative_slope = real_number(self.name, "negative_slope", negative_slope)
 
     def _apply(self, x: Array) -> Array:
         return self.fast(leaky_relu)(x, self.negative_slope)

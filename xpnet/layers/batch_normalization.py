@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar
 
+from xpnet._numbers import not_negative, real_number
 from xpnet.functional import (
     batch_normalization,
     batch_normalization_backward,
@@ -18,7 +19,6 @@ from xpnet.functional._array import (
     check_floating,
     device,
 )
-from xpnet.functional._number import not_negative, number
 from xpnet.layers.layer import Layer
 from xpnet.layers.stacks import broadcast_shape, own_ndim
 
@@ -66,8 +66,10 @@ class BatchNormalization(Layer):
         eps: float = 1e-5,
     ) -> None:
         super().__init__()
-        self.momentum = number(self.name, "a momentum from 0 to 1", momentum, lambda m: 0 <= m <= 1)
-        self.eps = number(self.name, "an eps from 0", eps, not_negative)
+        self.momentum = real_number(self.name, "momentum", momentum)
+        if not 0 <= self.momentum <= 1:
+            raise ValueError(f"{self.name} wants momentum from 0 to 1; got {momentum}")
+        self.eps = not_negative(self.name, "eps", eps)
         given = {name: a for name, a in (("gamma", gamma), ("beta", beta),
                  ("running_mean", running_mean), ("running_var", running_var)) if a is not None}
         xp = array_namespace(*given.values())

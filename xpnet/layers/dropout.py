@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from xpnet._numbers import fraction
 from xpnet.functional import dropout, dropout_backward, dropout_mask
 from xpnet.functional._array import Array, check_dout, check_floating
-from xpnet.functional._number import number
 from xpnet.layers.random_layer import RandomLayer, Seeds
 from xpnet.layers.stacks import own_ndim
 
@@ -30,8 +30,7 @@ class Dropout(RandomLayer):
 
     def __init__(self, dropout_ratio: float = 0.5, *, seed: Seeds = 0) -> None:
         super().__init__(seed)
-        self.dropout_ratio = number(
-            self.name, "a dropout_ratio from 0 to below 1", dropout_ratio, lambda p: 0 <= p < 1)
+        self.dropout_ratio = fraction(self.name, "dropout_ratio", dropout_ratio)
         self.x: Array = None
         self.mask: Array = None
         self._y_shape: tuple[int, ...] = ()

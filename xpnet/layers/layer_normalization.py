@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar
 
+from xpnet._numbers import not_negative
 from xpnet.functional import layer_normalization, layer_normalization_backward
 from xpnet.functional._array import Array, array_namespace, check_concrete, check_floating
-from xpnet.functional._number import not_negative, number
 from xpnet.layers.layer import Layer
 from xpnet.layers.stacks import broadcast_shape
 
@@ -34,7 +34,7 @@ class LayerNormalization(Layer):
 
     def __init__(self, gamma: Array, beta: Array, *, eps: float = 1e-5) -> None:
         super().__init__()
-        self.eps = number(self.name, "an eps from 0", eps, not_negative)
+        self.eps = not_negative(self.name, "eps", eps)
         array_namespace(gamma, beta)
         check_concrete(self.name, gamma, beta, remedy=None)
         check_floating(self.name, gamma)

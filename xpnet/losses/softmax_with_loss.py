@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
+from xpnet._numbers import not_negative
 from xpnet.functional import softmax, softmax_cross_entropy, softmax_cross_entropy_backward
 from xpnet.functional._array import Array, check_concrete
-from xpnet.functional._number import not_negative, number
 from xpnet.functional._weighted_rows import check_label_smoothing
 from xpnet.losses.loss import Loss
 
@@ -34,15 +34,13 @@ class SoftmaxWithLoss(Loss):
         self, label_smoothing: float = 0.0, class_weights: Array | Sequence[float] | None = None
     ) -> None:
         super().__init__()
-        check_label_smoothing(label_smoothing)
         check_concrete(self.name, class_weights, remedy=None)
         if isinstance(class_weights, list | tuple):
-            class_weights = [number(self.name, "class_weights from 0", w, not_negative)
-                             for w in class_weights]
+            class_weights = [not_negative(self.name, "class_weights", w) for w in class_weights]
         elif class_weights is not None and getattr(class_weights, "ndim", None) != 1:
             found = getattr(class_weights, "shape", class_weights)
             raise ValueError(f"{self.name} wants class_weights of shape (C,); got {found!r}")
-        self.label_smoothing = label_smoothing
+        self.label_smoothing = check_label_smoothing(label_smoothing)
         self.class_weights = class_weights
 
     def forward(self, x: Array, t: Array, sample_weight: Array | None = None) -> Array:
