@@ -17,9 +17,12 @@ from xpnet import (
     Affine,
     BackendError,
     DeepConvNet,
+    MeanSquaredError,
     MultiLayerNet,
     Network,
+    SigmoidWithLoss,
     SimpleConvNet,
+    SoftmaxWithLoss,
     TwoLayerNet,
     load_network,
     load_weights,
@@ -27,6 +30,9 @@ from xpnet import (
 )
 from xpnet.training import BrokenFileError
 from xpnet.training.tensors import load_tensors, save_tensors
+
+LOSS = {"loss": "SoftmaxWithLoss",
+        "loss arguments": {"label_smoothing": 0.0, "class_weights": None}}
 
 
 def network(xp: Variant, seed: int | list[int] = 0, dtype: str = "float32") -> TwoLayerNet:
@@ -77,7 +83,7 @@ def test_weights_round_trip(
     about = json.loads(metadata["xpnet"])
     assert len(about.pop("sha256")) == 64
     assert about == {"network": "TwoLayerNet", "epochs": 3,
-                     "arguments": {"input_size": 5, "hidden_size": 4, "output_size": 3}}
+                     "arguments": {"input_size": 5, "hidden_size": 4, "output_size": 3}, **LOSS}
 
     other = network(eager, 7 if seed == 0 else [7, 8, 9], dtype)
     load_weights(str(path), other)
@@ -389,7 +395,7 @@ def test_files_that_do_not_say_how_to_make_their_network(
 def test_a_network_of_ones_own_is_loaded_by_its_weights(tmp_path: Path) -> None:
     path = tmp_path / "w.safetensors"
     save_weights(path, Network([Affine(np.ones((5, 3)), np.zeros(3))]))
-    assert load_tensors(path)[1] == {"network": "Network", "arguments": {}}
+    assert load_tensors(path)[1] == {"network": "Network", "arguments": {}, **LOSS}
     with pytest.raises(ValueError, match="load_weights into it"):
         load_network(path)
     mine = Network([Affine(np.zeros((5, 3)), np.zeros(3))])
@@ -426,4 +432,31 @@ def test_a_backend_that_is_not_there(tmp_path: Path) -> None:
 def test_the_description_does_not_hide_the_network(tmp_path: Path) -> None:
     save_weights(tmp_path / "w", TwoLayerNet(5, 4, 3), {"network": "?", "arguments": 3, "epochs": 1})
     assert load_tensors(tmp_path / "w")[1] == {
-        "network": "TwoLayerNet", "arguments": ARGUMENTS, "epochs": 1}
+        "network": "TwoLayerNet", "arguments": ARGUMENTS, "epochs": 1, **LOSS}
+
+
+@pytest.mark.parametrize("loss", [
+    MeanSquaredError(), SigmoidWithLoss(), SoftmaxWithLoss(0.1),
+    SoftmaxWithLoss(class_weights=np.array([1.0, 0.5, 2.0])),
+], ids=lambda loss: type(loss).__name__)
+def test_the_loss_is_rebuilt(loss: Any, tmp_path: Path) -> None:
+    net = TwoLayerNet(2, 4, 3)
+    net.last_layer = loss
+    save_weights(tmp_path / "w.safetensors", net)
+    found = load_network(tmp_path / "w.safetensors").last_layer
+    assert type(found) is type(loss)
+    assert found.arguments == loss.arguments
+    x, t = np.ones((5, 2)), np.eye(3)[[0, 1, 2, 2, 1]]
+    assert found.forward(net.predict(x), t) == loss.forward(net.predict(x), t)
+
+
+class Mine(MeanSquaredError):  # noqa: N818
+    """A loss of one's own."""
+
+
+def test_a_loss_of_ones_own_is_not_taken_for_another(tmp_path: Path) -> None:
+    net = TwoLayerNet(2, 4, 3)
+    net.last_layer = Mine()
+    save_weights(tmp_path / "w.safetensors", net)
+    with pytest.raises(ValueError, match="xpnet cannot make its loss, Mine: make the network yourself"):
+        load_network(tmp_path / "w.safetensors")

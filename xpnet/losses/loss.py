@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 from xpnet.functional._array import Array, check_concrete
 
@@ -39,6 +39,11 @@ class Loss(ABC):
         self.x: Array = None
         self.t: Array = None
         self.sample_weight: Array | None = None
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """What the loss was made with, by name, as JSON values."""
+        return {}
 
     @abstractmethod
     def forward(self, x: Array, t: Array, sample_weight: Array | None = None) -> Array:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from xpnet._numbers import not_negative
 from xpnet.functional import softmax, softmax_cross_entropy, softmax_cross_entropy_backward
@@ -42,6 +42,13 @@ class SoftmaxWithLoss(Loss):
             raise ValueError(f"{self.name} wants class_weights of shape (C,); got {found!r}")
         self.label_smoothing = check_label_smoothing(label_smoothing)
         self.class_weights = class_weights
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """What the loss was made with, by name, as JSON values."""
+        w = self.class_weights
+        return {"label_smoothing": self.label_smoothing,
+                "class_weights": None if w is None else [float(w[k]) for k in range(len(w))]}
 
     def forward(self, x: Array, t: Array, sample_weight: Array | None = None) -> Array:
         """Compute the loss.

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from xpnet import networks
+from xpnet import losses, networks
 from xpnet.backend import Backend, get_backend
 from xpnet.functional._array import Array
 from xpnet.networks import Network
@@ -30,10 +30,13 @@ def save_weights(
     network : Network
         Whose parameters and state to write, under their names.
     description : mapping, optional
-        What else to say, as JSON, in the file's metadata under "xpnet"; the network's class and
-        arguments are added, as "network" and "arguments", and the checksum, as "sha256".
+        What else to say, as JSON, in the file's metadata under "xpnet". Added are the classes and
+        arguments of the network and its loss, as "network", "arguments", "loss" and "loss arguments",
+        and the checksum, as "sha256".
     """
-    made_by = {"network": type(network).__name__, "arguments": network.arguments}
+    loss = network.last_layer
+    made_by = {"network": type(network).__name__, "arguments": network.arguments,
+               "loss": type(loss).__name__, "loss arguments": loss.arguments}
     save_tensors(path, _held(network), {**(description or {}), **made_by})
 
 
@@ -56,7 +59,7 @@ def load_weights(path: str | os.PathLike[str], network: Network) -> None:
 def load_network(
     path: str | os.PathLike[str], *, backend: str | Backend = "numpy", dtype: object = None
 ) -> Network:
-    """Rebuild the network whose weights are in a file of `save_weights` (extra `train`).
+    """Rebuild the network, with its loss, whose weights are in a file of `save_weights` (extra `train`).
 
     Parameters
     ----------
@@ -76,15 +79,21 @@ def load_network(
     backend = get_backend(backend)
     tensors, about = load_tensors(path)
     name, arguments = about.get("network"), about.get("arguments")
+    loss, of_loss = about.get("loss", "SoftmaxWithLoss"), about.get("loss arguments", {})
     if name not in networks.__all__ or name == "Network" or not isinstance(arguments, dict):
         raise ValueError(f"{path}: xpnet cannot make its network, {name}: make it yourself, and "
+                         "load_weights into it")
+    if loss not in losses.__all__ or loss == "Loss" or not isinstance(of_loss, dict):
+        raise ValueError(f"{path}: xpnet cannot make its loss, {loss}: make the network yourself, and "
                          "load_weights into it")
 
     def make(seed: int | list[int]) -> Network:
         of_file = next((a.dtype for a in tensors.values()), None)
         try:
-            return getattr(networks, name)(**arguments, seed=seed, backend=backend,
-                                           dtype=of_file if dtype is None else dtype)
+            network: Network = getattr(networks, name)(
+                **arguments, seed=seed, backend=backend, dtype=of_file if dtype is None else dtype)
+            network.last_layer = getattr(losses, loss)(**of_loss)
+            return network
         except Exception as error:  # whatever comes of arguments that nobody would give
             raise ValueError(f"{path}: its {name} cannot be made here: {error}") from error
 
