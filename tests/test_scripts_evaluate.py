@@ -181,7 +181,7 @@ def test_own_network(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
 @pytest.mark.usefixtures("own")
 @pytest.mark.parametrize(("options", "named"), [
     ("", "xpnet cannot make its network, Network"),
-    ("--network own_network", "a module and a name, as mypackage.mymodule:make; got own_network"),
+    ("--network own_network", "a module and a name, as mypackage.mymodule:name; got own_network"),
     ("--network own_network:nosuch", "nosuch"),
     ("--network own_network:wants", "size"),
     ("--network own_network:number", "makes 3, which is no xpnet.Network"),

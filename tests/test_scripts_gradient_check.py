@@ -192,7 +192,7 @@ def test_a_layer_that_cannot_be_checked(shell: Shell) -> None:
     ("--input 3,4", ["--input goes with --layer"]),
     ("--layer xpnet:Relu --input 3x4", ["a shape as 3,784 is wanted", "got 3x4"]),
     ("--layer xpnet:Relu", ["xpnet:Relu makes a layer without inputs", "--input 3,784"]),
-    ("--layer xpnet.Relu --input 3,4", ["mypackage.mymodule:MyLayer", "got xpnet.Relu"]),
+    ("--layer xpnet.Relu --input 3,4", ["mypackage.mymodule:name", "got xpnet.Relu"]),
     ("--layer nosuch:Relu --input 3,4", ["No module named 'nosuch'"]),
     ("--layer xpnet:Nosuch --input 3,4", ["xpnet:Nosuch", "has no attribute 'Nosuch'"]),
     ("--layer xpnet:Affine --input 3,4", ["'W'", "name a function that makes the layer"]),
