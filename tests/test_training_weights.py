@@ -445,7 +445,7 @@ def test_the_loss_is_rebuilt(loss: Any, tmp_path: Path) -> None:
     save_weights(tmp_path / "w.safetensors", net)
     found = load_network(tmp_path / "w.safetensors").last_layer
     assert type(found) is type(loss)
-    assert found.arguments == loss.arguments
+    assert found.arguments.keys() == loss.arguments.keys()
     x, t = np.ones((5, 2)), np.eye(3)[[0, 1, 2, 2, 1]]
     assert found.forward(net.predict(x), t) == loss.forward(net.predict(x), t)
 

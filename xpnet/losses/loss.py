@@ -42,7 +42,7 @@ class Loss(ABC):
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """What the loss was made with, by name, as JSON values."""
+        """What the loss was made with, by name."""
         return {}
 
     @abstractmethod

@@ -45,10 +45,8 @@ class SoftmaxWithLoss(Loss):
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """What the loss was made with, by name, as JSON values."""
-        w = self.class_weights
-        return {"label_smoothing": self.label_smoothing,
-                "class_weights": None if w is None else [float(w[k]) for k in range(len(w))]}
+        """What the loss was made with, by name."""
+        return {"label_smoothing": self.label_smoothing, "class_weights": self.class_weights}
 
     def forward(self, x: Array, t: Array, sample_weight: Array | None = None) -> Array:
         """Compute the loss.

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from xpnet import losses, networks
-from xpnet.backend import Backend, get_backend
+from xpnet.backend import Backend, backend_of, get_backend
 from xpnet.functional._array import Array
 from xpnet.networks import Network
 from xpnet.training.nested import place
@@ -36,7 +36,9 @@ def save_weights(
     """
     loss = network.last_layer
     made_by = {"network": type(network).__name__, "arguments": network.arguments,
-               "loss": type(loss).__name__, "loss arguments": loss.arguments}
+               "loss": type(loss).__name__, "loss arguments": {
+                   name: backend_of(a).to_numpy(a).tolist() if hasattr(a, "shape") else a
+                   for name, a in loss.arguments.items()}}
     save_tensors(path, _held(network), {**(description or {}), **made_by})
 
 
