@@ -18,22 +18,23 @@ DYNAMIC = {"importlib", "__import__", "import_module"}
 # What each part of xpnet may import of xpnet; nothing above it, and no scripts ever.
 ALLOWED = {
     "_numbers": set(),
+    "_recordable": set(),
     "functional": {"functional"},
-    "layers": {"_numbers", "functional", "layers"},
-    "losses": {"_numbers", "functional", "losses"},
+    "layers": {"_numbers", "_recordable", "functional", "layers"},
+    "losses": {"_numbers", "_recordable", "functional", "losses"},
     "metrics": {"functional", "metrics"},
     "gradient": {"functional"},
     "stacked_gradient": {"functional", "gradient"},
     "testing": {"functional", "gradient", "stacked_gradient", "testing"},
-    "optimizers": {"_numbers", "functional", "optimizers"},
+    "optimizers": {"_numbers", "_recordable", "functional", "optimizers"},
     "initializers": {"_numbers", "backend", "functional"},
     "networks": {"_numbers", "backend", "functional", "initializers", "layers", "losses", "metrics",
                  "networks", "stacked_gradient"},
     "backend": {"functional"},
     "_extras": set(),
     "datasets": {"_extras", "backend", "datasets", "functional"},
-    "training": {"_extras", "_numbers", "backend", "functional", "losses", "metrics", "networks",
-                 "training"},
+    "training": {"_extras", "_numbers", "backend", "functional", "layers", "losses", "metrics",
+                 "networks", "training"},
 }
 COMPUTE_PATH = ("functional", "layers", "losses", "optimizers", "networks", "gradient",
                 "stacked_gradient", "metrics", "testing")

@@ -137,6 +137,7 @@ def test_only_steps_since_the_last_look_are_gone_again(
             return super().update(*args, **options)
 
     monkeypatch.setattr("xpnet.training.trainer.INTERVAL", interval)
+    monkeypatch.setattr("xpnet.training.trainer.SHARE", float("inf"))
     with pytest.raises(NonFiniteLossError, match="at step 5 the optimiser's update"):
         train(network(make("numpy")), *on_numpy(), optimizer=Counting(5))
     assert len(taken) == updates

@@ -112,12 +112,25 @@ class Backend(ABC):
     def synchronize(self) -> None:
         """Wait until the device has done all that it was asked."""
 
-    def compile(self, step: Function) -> Function:
+    def compile(self, function: Function, *, donate: bool = False, record: bool = False
+                ) -> Function:
         """Make a pure function of arrays, in nested dicts and tuples, as fast as the library can.
 
         By default there is nothing to be done, and the function itself is returned.
+
+        Parameters
+        ----------
+        function : callable
+            The function.
+        donate : bool
+            Whether the first argument is given away, as what a step of training carries to the next:
+            its memory may hold what this call, or the next but one, returns in its place. Who wants
+            to keep some of either copies it before.
+        record : bool
+            Whether a library that computes at once may record what the first calls compute, and play
+            it from then on: the function's Python code is then no longer run.
         """
-        return step
+        return function
 
     def __eq__(self, other: object) -> bool:
         return type(self) is type(other) and self.device == getattr(other, "device", None)

@@ -58,9 +58,10 @@ class JaxBackend(Backend):
         """Wait until all arrays are computed."""
         jax.block_until_ready(jax.live_arrays())
 
-    def compile(self, step: Function) -> Function:
+    def compile(self, function: Function, *, donate: bool = False, record: bool = False
+                ) -> Function:
         """Compile the step with `jax.jit`, once for each set of shapes it meets."""
-        return jax.jit(step)
+        return jax.jit(function)
 
 
 BACKEND = JaxBackend

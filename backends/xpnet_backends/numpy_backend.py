@@ -9,6 +9,7 @@ import numpy as np
 
 from xpnet.backend import Backend, BackendError
 from xpnet_backends.numpy_kernels import KERNELS
+from xpnet_backends.numpy_playing import PlayedStep
 
 
 class NumpyBackend(Backend):
@@ -22,6 +23,10 @@ class NumpyBackend(Backend):
         if device not in (None, "cpu"):
             raise BackendError(f"NumPy computes on the CPU only; got device {device!r}")
         self.device = "cpu"
+
+    def compile(self, function: Any, *, donate: bool = False, record: bool = False) -> Any:
+        """Give a step that is recorded, and then played instead of called; other functions as they are."""
+        return PlayedStep(function) if donate and record else function
 
     def to_numpy(self, x: Any) -> np.ndarray[Any, Any]:
         """Give the array itself."""

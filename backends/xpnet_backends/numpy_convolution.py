@@ -63,32 +63,47 @@ def _images_at_a_time(windows: Windows, channels: int, count: int) -> int:
     return max(1, min(count, BLOCK // max(1, channels * FH * FW * OH * _row(windows))))
 
 
-def convolution(x: Any, W: Any, b: Any, *, stride: Pair = 1, pad: Pair = 0) -> Any:
+def convolution(
+    x: Any, W: Any, b: Any, *, stride: Pair = 1, pad: Pair = 0, out: Any = None
+) -> Any:
     """Stand in for `xpnet.functional.convolution`."""
     if not _is_usual(x, W, b):
-        return plain_convolution(x, W, b, stride=stride, pad=pad)
+        return put(plain_convolution(x, W, b, stride=stride, pad=pad), out)
     windows = check_convolution("convolution", x, W, b, stride, pad)
-    return _correlate(x, W, windows, b)[0]
+    return _correlate(x, W, windows, b, out=out)[0]
 
 
 def convolution_backward(
-    dout: Any, x: Any, W: Any, b: Any, *, stride: Pair = 1, pad: Pair = 0, with_dx: bool = True
+    dout: Any, x: Any, W: Any, b: Any, *, stride: Pair = 1, pad: Pair = 0, with_dx: bool = True,
+    out: Any = None,
 ) -> tuple[Any, Any, Any]:
     """Stand in for `xpnet.functional.convolution_backward`."""
     if not _is_usual(x, W, b):
-        return plain_convolution_backward(dout, x, W, b, stride=stride, pad=pad, with_dx=with_dx)
+        return put(
+            plain_convolution_backward(dout, x, W, b, stride=stride, pad=pad, with_dx=with_dx), out)
+    into = None if out is None else out[0]
     windows = check_convolution("convolution_backward", x, W, b, stride, pad, dout)
     (FN, C, FH, FW), (ph, pw) = W.shape, windows.pad
     # Windows on dout serve both products; only there may be many more of its channels than of x's.
     if with_dx and windows.stride == (1, 1) and ph < FH and pw < FW and FN <= 4 * C:
         back = Windows(windows.output, (FH, FW), (1, 1), (FH - 1 - ph, FW - 1 - pw))
-        dx, dW = _correlate(dout, _turned(W), back, partner=x)
+        dx, dW = _correlate(dout, _turned(W), back, partner=x, out=into)
         dW = _turned(dW)
     else:
-        dx, dW = _fold(dout, x, W, windows, with_dx)
+        dx, dW = _fold(dout, x, W, windows, with_dx, into)
     db = sum(share(lambda first, last: dout[first:last].sum(axis=(0, 2, 3)), len(dout)),
              np.zeros(FN, dout.dtype))
-    return dx, dW, db
+    return dx, put(dW, None if out is None else out[1]), put(db, None if out is None else out[2])
+
+
+def put(found: Any, out: Any) -> Any:
+    """Put what was found where it is wanted, if it is wanted anywhere."""
+    if isinstance(found, tuple):
+        return tuple(map(put, found, out or (None,) * len(found)))
+    if out is None or found is None:
+        return found
+    out[...] = found
+    return out
 
 
 def _is_usual(x: Any, W: Any, b: Any) -> bool:
@@ -102,14 +117,16 @@ def _turned(W: Any) -> Any:
 
 
 @np.errstate(over="ignore", invalid="ignore")
-def _correlate(x: Any, W: Any, windows: Windows, b: Any = None, partner: Any = None) -> tuple[Any, Any]:
+def _correlate(x: Any, W: Any, windows: Windows, b: Any = None, partner: Any = None,
+               out: Any = None) -> tuple[Any, Any]:
     """Slide filters over images.
 
     With a partner, images of the output's size, also give the products of all windows with it, summed
     over the images and turned as filters from x to it: `(FN, C, FH, FW)`.
     """
     (N, C), (FN, _, FH, FW), (OH, OW) = x.shape[:2], W.shape, windows.output
-    out = np.empty((N, FN, OH, OW), x.dtype)
+    if out is None:
+        out = np.empty((N, FN, OH, OW), x.dtype)
     rows = W.reshape(FN, -1)
 
     def work(first: int, last: int) -> Any:
@@ -139,12 +156,13 @@ def _correlate(x: Any, W: Any, windows: Windows, b: Any = None, partner: Any = N
 
 
 @np.errstate(over="ignore", invalid="ignore")
-def _fold(dout: Any, x: Any, W: Any, windows: Windows, with_dx: bool) -> tuple[Any, Any]:
+def _fold(dout: Any, x: Any, W: Any, windows: Windows, with_dx: bool,
+          out: Any = None) -> tuple[Any, Any]:
     """Give dx, which adds up at each pixel what belongs to it in all windows, if wanted, and dW."""
     FN, C, FH, FW = W.shape
     OW = windows.output[1]
     columns = np.ascontiguousarray(W.reshape(FN, -1).T)
-    dx = np.empty(x.shape, x.dtype) if with_dx else None
+    dx = None if not with_dx else np.empty(x.shape, x.dtype) if out is None else out
 
     def work(first: int, last: int) -> Any:
         size = _images_at_a_time(windows, C, last - first)

@@ -9,12 +9,13 @@ import numpy as np
 
 from xpnet.functional import max_pooling as plain_max_pooling
 from xpnet.functional import max_pooling_backward as plain_max_pooling_backward
-from xpnet.functional import relu as plain_relu
 from xpnet.functional import relu_backward as plain_relu_backward
 from xpnet.functional.pooling import check_pooled, check_pooling
 from xpnet.functional.windows import Pair, Windows, taps
-from xpnet_backends.numpy_convolution import convolution, convolution_backward
+from xpnet_backends.numpy_convolution import convolution, convolution_backward, put
+from xpnet_backends.numpy_recording import recordable
 from xpnet_backends.numpy_threads import share
+from xpnet_backends.numpy_updates import RULES
 
 __all__ = ["KERNELS"]
 
@@ -24,11 +25,11 @@ BLOCK = 2**17
 _INTEGERS = {np.dtype("f2"): np.int16, np.dtype("f4"): np.int32, np.dtype("f8"): np.int64}
 
 
-def relu(x: Any) -> Any:
+def relu(x: Any, *, out: Any = None) -> Any:
     """Stand in for `xpnet.functional.relu`."""
+    y = np.empty_like(x) if out is None else out
     if x.ndim < 2:
-        return plain_relu(x)
-    y = np.empty_like(x)
+        return np.maximum(x, 0, out=y)
 
     def work(first: int, last: int) -> None:
         np.maximum(x[first:last], 0, out=y[first:last])
@@ -37,11 +38,11 @@ def relu(x: Any) -> Any:
     return y
 
 
-def relu_backward(dout: Any, x: Any) -> Any:
+def relu_backward(dout: Any, x: Any, *, out: Any = None) -> Any:
     """Stand in for `xpnet.functional.relu_backward`."""
     if dout.shape != x.shape or dout.dtype != x.dtype or x.dtype not in _INTEGERS or x.ndim < 2:
-        return plain_relu_backward(dout, x)
-    dx = np.empty_like(x)
+        return put(plain_relu_backward(dout, x), out)
+    dx = np.empty_like(x) if out is None else out
 
     def work(first: int, last: int) -> None:
         _masked(dout[first:last], ~(x[first:last] <= 0), out=dx[first:last])
@@ -50,12 +51,14 @@ def relu_backward(dout: Any, x: Any) -> Any:
     return dx
 
 
-def max_pooling(x: Any, pool_h: int, pool_w: int, *, stride: Pair = 2, pad: Pair = 0) -> Any:
+def max_pooling(
+    x: Any, pool_h: int, pool_w: int, *, stride: Pair = 2, pad: Pair = 0, out: Any = None
+) -> Any:
     """Stand in for `xpnet.functional.max_pooling`."""
     if x.ndim != 4:
-        return plain_max_pooling(x, pool_h, pool_w, stride=stride, pad=pad)
+        return put(plain_max_pooling(x, pool_h, pool_w, stride=stride, pad=pad), out)
     windows = check_pooling("max_pooling", x, pool_h, pool_w, stride, pad)
-    y = np.empty((*x.shape[:2], *windows.output), x.dtype)
+    y = np.empty((*x.shape[:2], *windows.output), x.dtype) if out is None else out
 
     def work(first: int, last: int) -> None:
         largest = y[first:last]
@@ -70,11 +73,12 @@ def max_pooling(x: Any, pool_h: int, pool_w: int, *, stride: Pair = 2, pad: Pair
 
 
 def max_pooling_backward(
-    dout: Any, x: Any, pool_h: int, pool_w: int, *, stride: Pair = 2, pad: Pair = 0, y: Any = None
+    dout: Any, x: Any, pool_h: int, pool_w: int, *, stride: Pair = 2, pad: Pair = 0, y: Any = None,
+    out: Any = None,
 ) -> Any:
     """Stand in for `xpnet.functional.max_pooling_backward`."""
     if x.ndim != 4 or x.dtype not in _INTEGERS:
-        return plain_max_pooling_backward(dout, x, pool_h, pool_w, stride=stride, pad=pad, y=y)
+        return put(plain_max_pooling_backward(dout, x, pool_h, pool_w, stride=stride, pad=pad, y=y), out)
     where = "max_pooling_backward"
     windows = check_pooling(where, x, pool_h, pool_w, stride, pad)
     check_pooled(where, dout, x, windows.output)
@@ -82,7 +86,7 @@ def max_pooling_backward(
         y = max_pooling(x, pool_h, pool_w, stride=stride, pad=pad)
     (H, W), (ph, pw) = windows.image, windows.pad
     apart = all(step >= size for step, size in zip(windows.stride, windows.size, strict=True))
-    dx = np.empty(x.shape, x.dtype)
+    dx = np.empty(x.shape, x.dtype) if out is None else out
 
     def work(first: int, last: int) -> None:
         images, own = _padded(x[first:last], windows, np.nan), dout[first:last]
@@ -129,8 +133,8 @@ def _padded(x: Any, windows: Windows, value: float) -> Any:
 
 
 KERNELS: Mapping[str, Callable[..., Any]] = {
-    kernel.__name__: kernel
+    kernel.__name__: recordable(kernel)
     for kernel in (
         convolution, convolution_backward, max_pooling, max_pooling_backward, relu, relu_backward,
     )
-}
+} | RULES

@@ -46,9 +46,10 @@ class TorchBackend(Backend):
         elif self.device.type == "mps":
             torch.mps.synchronize()
 
-    def compile(self, step: Function) -> Function:
+    def compile(self, function: Function, *, donate: bool = False, record: bool = False
+                ) -> Function:
         """Run the step without autograd's bookkeeping."""
-        return torch.no_grad()(step)
+        return torch.no_grad()(function)
 
 
 BACKEND = TorchBackend

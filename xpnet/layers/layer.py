@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Self, TypeVar
 
+from xpnet._recordable import Recordable
 from xpnet.functional._array import Array, array_namespace, check_concrete
 from xpnet.layers.parameters import Parameters
 from xpnet.layers.stacks import align_stacks, broadcast_shape
@@ -16,7 +17,7 @@ __all__ = ["Layer"]
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-class Layer(ABC):
+class Layer(Recordable, ABC):
     """A step of a network that remembers from `forward` what its `backward` needs.
 
     A layer with a parameter `W` keeps the array as `self.W` and, after `backward`, its gradient as

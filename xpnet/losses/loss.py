@@ -6,12 +6,13 @@ import copy
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar, Self
 
+from xpnet._recordable import Recordable
 from xpnet.functional._array import Array, check_concrete
 
 __all__ = ["Loss"]
 
 
-class Loss(ABC):
+class Loss(Recordable, ABC):
     """The last layer of a network: scores and labels in, the loss out.
 
     Attributes

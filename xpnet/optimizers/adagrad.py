@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from xpnet._numbers import positive
 from xpnet.functional._array import Array, array_namespace
@@ -30,15 +29,14 @@ class AdaGrad(Optimizer):
 
     eps: float = 1e-10
     memory: ClassVar[tuple[str, ...]] = ("h",)
+    rule: ClassVar[str | None] = "adagrad"
 
     def __post_init__(self) -> None:
         super().__post_init__()
         vars(self).update(eps=positive(self._name, "eps", self.eps))
 
-    def directions(
-        self, grads: Mapping[str, Array], state: Mapping[str, Any]
-    ) -> tuple[Mapping[str, Array], dict[str, dict[str, Array]]]:
-        """Give the gradients over the root of the sum of the squares of all so far."""
-        xp = array_namespace(*grads.values())
-        h = {name: state["h"][name] + g * g for name, g in grads.items()}
-        return {name: g / (xp.sqrt(h[name]) + self.eps) for name, g in grads.items()}, {"h": h}
+    def direction(self, g: Array, *memory: Array, **numbers: Array) -> tuple[Array, ...]:
+        """Give the gradient over the root of the sum of the squares of all so far."""
+        h, = memory
+        h = h + g * g
+        return g / (array_namespace(g).sqrt(h) + self.eps), h

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, ClassVar
 
@@ -39,6 +38,7 @@ class Adam(Optimizer):
     eps: float = 1e-8
     memory: ClassVar[tuple[str, ...]] = ("m", "v")
     counts: ClassVar[bool] = True
+    rule: ClassVar[str | None] = "adam"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -46,18 +46,19 @@ class Adam(Optimizer):
                           beta2=fraction(self._name, "beta2", self.beta2),
                           eps=positive(self._name, "eps", self.eps))
 
-    def directions(
-        self, grads: Mapping[str, Array], state: Mapping[str, Any]
-    ) -> tuple[Mapping[str, Array], dict[str, dict[str, Array]]]:
-        """Give the means of the gradients over the roots of the means of their squares."""
-        xp, b1, b2 = array_namespace(*grads.values()), self.beta1, self.beta2
-        m = {name: b1 * state["m"][name] + (1 - b1) * g for name, g in grads.items()}
-        v = {name: b2 * state["v"][name] + (1 - b2) * (g * g) for name, g in grads.items()}
-        t = xp.astype(state["step"] + 1, next(iter(m.values())).dtype)
-        correction1, correction2 = bias_correction(b1, t), bias_correction(b2, t)
-        # (m / correction1) / (sqrt(v / correction2) + eps), the scalars multiplied first
-        scale, eps = correction1 / xp.sqrt(correction2), correction1 * self.eps
-        return {name: m[name] / (scale * xp.sqrt(v[name]) + eps) for name in grads}, {"m": m, "v": v}
+    def numbers(self, step: Array, dtype: Any) -> dict[str, Array]:
+        """Give what frees the means of their bias: of `(m / c1) / (sqrt(v / c2) + eps)`, times c1."""
+        xp = array_namespace(step)
+        t = xp.astype(step + 1, dtype)
+        correction1, correction2 = bias_correction(self.beta1, t), bias_correction(self.beta2, t)
+        return {"scale": correction1 / xp.sqrt(correction2), "eps": correction1 * self.eps}
+
+    def direction(self, g: Array, *memory: Array, **numbers: Array) -> tuple[Array, ...]:
+        """Give the mean of the gradient over the root of the mean of its squares."""
+        m, v = memory
+        m = self.beta1 * m + (1 - self.beta1) * g
+        v = self.beta2 * v + (1 - self.beta2) * (g * g)
+        return m / (numbers["scale"] * array_namespace(g).sqrt(v) + numbers["eps"]), m, v
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from xpnet._numbers import fraction
 from xpnet.functional._array import Array
@@ -30,14 +29,14 @@ class Momentum(Optimizer):
 
     momentum: float = 0.9
     memory: ClassVar[tuple[str, ...]] = ("v",)
+    rule: ClassVar[str | None] = "momentum"
 
     def __post_init__(self) -> None:
         super().__post_init__()
         vars(self).update(momentum=fraction(self._name, "momentum", self.momentum))
 
-    def directions(
-        self, grads: Mapping[str, Array], state: Mapping[str, Any]
-    ) -> tuple[Mapping[str, Array], dict[str, dict[str, Array]]]:
-        """Give the velocities."""
-        v = {name: self.momentum * state["v"][name] + g for name, g in grads.items()}
-        return v, {"v": v}
+    def direction(self, g: Array, *memory: Array, **numbers: Array) -> tuple[Array, ...]:
+        """Give the velocity."""
+        v, = memory
+        v = self.momentum * v + g
+        return v, v

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from typing import ClassVar
 
 from xpnet.functional._array import Array
 from xpnet.optimizers.momentum import Momentum
@@ -27,9 +26,9 @@ class Nesterov(Momentum):
         See `xpnet.optimizers.Optimizer`.
     """
 
-    def directions(
-        self, grads: Mapping[str, Array], state: Mapping[str, Any]
-    ) -> tuple[Mapping[str, Array], dict[str, dict[str, Array]]]:
-        """Give the gradients, and the part of the new velocities that will remain."""
-        v, memory = super().directions(grads, state)
-        return {name: g + self.momentum * v[name] for name, g in grads.items()}, memory
+    rule: ClassVar[str | None] = "nesterov"
+
+    def direction(self, g: Array, *memory: Array, **numbers: Array) -> tuple[Array, ...]:
+        """Give the gradient, and the part of the new velocity that will remain."""
+        v, _ = super().direction(g, *memory)
+        return g + self.momentum * v, v

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from xpnet._numbers import not_negative, positive
+from xpnet._recordable import Recordable
 from xpnet.functional._array import Array, array_namespace, check_floating, device, sum_dtype
 from xpnet.optimizers._arrays import along_stack, cast, check_fit
 from xpnet.optimizers.clipping import clip_by_global_norm
@@ -17,10 +20,10 @@ __all__ = ["Optimizer"]
 
 
 @dataclass(frozen=True, eq=False)
-class Optimizer(ABC):
+class Optimizer(Recordable, ABC):
     """What turns gradients into new parameters: `p - lr * direction`.
 
-    A subclass gives the directions, and the names of what it remembers for each parameter.
+    A subclass gives the direction of a parameter's step, and the names of what it remembers for it.
 
     Unlike the book's, it remembers nothing itself: `update` takes and gives the parameters and a
     state:
@@ -64,6 +67,9 @@ class Optimizer(ABC):
     """Names of what the rule remembers for each parameter: arrays of its shape, 0 at first."""
     counts: ClassVar[bool] = False
     """Whether the rule wants `state["step"]`, the number of steps taken before."""
+    rule: ClassVar[str | None] = None
+    """The name of what a backend may have that stands in for the rule."""
+    _kernel: ClassVar[Callable[..., Any] | None] = None
 
     def __post_init__(self) -> None:
         vars(self).update(
@@ -75,11 +81,42 @@ class Optimizer(ABC):
         if not isinstance(self.decoupled, bool):
             raise TypeError(f"{self._name} wants decoupled to be a bool; got {self.decoupled!r}")
 
+    def __init_subclass__(cls) -> None:
+        """Let a class that has its own `direction` not inherit what stands in for another one."""
+        super().__init_subclass__()
+        if "direction" in vars(cls) and "rule" not in vars(cls):
+            cls.rule = None
+
     @abstractmethod
-    def directions(
-        self, grads: Mapping[str, Array], state: Mapping[str, Any]
-    ) -> tuple[Mapping[str, Array], dict[str, dict[str, Array]]]:
-        """Give the directions of this step by the parameters' names, and the new memory."""
+    def direction(self, g: Array, *memory: Array, **numbers: Array) -> tuple[Array, ...]:
+        """Give the direction of a step of one parameter, and what is remembered after it.
+
+        Parameters
+        ----------
+        g : array
+            The gradient.
+        *memory : array
+            What was remembered, in the order of `memory`.
+        **numbers : array
+            What `numbers` gave.
+        """
+
+    def numbers(self, step: Array, dtype: Any) -> dict[str, Array]:
+        """Give what depends on the number of steps taken before and is the same for all parameters."""
+        return {}
+
+    def with_kernels(self, kernels: Mapping[str, Callable[..., Any]]) -> Self:
+        """Give a copy whose `move` is done by the function of the rule's name, if there is one.
+
+        Parameters
+        ----------
+        kernels : mapping
+            As a backend has them: `Backend.kernels`. The function takes the optimizer, and then what
+            `move` takes.
+        """
+        fast = copy.copy(self)
+        vars(fast)["_kernel"] = None if self.rule is None else kernels.get(self.rule)
+        return fast
 
     def init(self, params: Mapping[str, Array]) -> dict[str, Any]:
         """Give the state before the first step: arrays, and dictionaries of them, by name.
@@ -141,30 +178,47 @@ class Optimizer(ABC):
 
         if self.clip_norm is not None:
             grads = clip_by_global_norm(grads, self.clip_norm, stack_axes=stack_axes)
-        if not self.decoupled:
-            grads = self._decayed(grads, wide)
-        directions, new_state = self.directions(grads, state)
-        if self.decoupled:
-            directions = self._decayed(directions, wide)
-
         step = state.get("step")
-        like = next(iter(wide.values()))
-        lr = rate_of_step(self._name, self.lr, step, like, stack)
-        new = {}
+        lr = rate_of_step(self._name, self.lr, step, next(iter(wide.values())), stack)
+        numbers = self.numbers(step, dtype) if self.counts else {}
+        move = self.move if self._kernel is None else functools.partial(self._kernel, self)
+        new: dict[str, Array] = {}
+        new_state: dict[str, Any] = {key: {} for key in self.memory}
         for name, p in wide.items():
             rate = along_stack(lr, p) if isinstance(self.lr, tuple) else lr
-            new[name] = cast(p - rate * directions[name], params[name].dtype)
+            memory = [state[key][name] for key in self.memory]
+            after, *memory = move(p, grads[name], memory, rate, numbers)
+            new[name] = cast(after, params[name].dtype)
+            for key, a in zip(self.memory, memory, strict=True):
+                new_state[key][name] = a
         if step is not None:  # asarray: sums of NumPy's 0-dimensional arrays are no arrays
             xp = array_namespace(step)
             new_state["step"] = xp.asarray(step + 1, dtype=step.dtype, device=device(step))
         return new, new_state
 
-    def _decayed(
-        self, arrays: Mapping[str, Array], params: Mapping[str, Array]
-    ) -> Mapping[str, Array]:
-        if not self.weight_decay:
-            return arrays
-        return {name: a + self.weight_decay * params[name] for name, a in arrays.items()}
+    def move(
+        self, p: Array, g: Array, memory: Sequence[Array], lr: float | Array,
+        numbers: Mapping[str, Array],
+    ) -> tuple[Array, ...]:
+        """Give a parameter after a step, and what is remembered: `p - lr * direction`.
+
+        Parameters
+        ----------
+        p, g : array
+            The parameter and its gradient.
+        memory : sequence of array
+            What was remembered.
+        lr : float or array
+            The learning rate.
+        numbers : mapping
+            What `numbers` gave.
+        """
+        if self.weight_decay and not self.decoupled:
+            g = g + self.weight_decay * p
+        direction, *memory = self.direction(g, *memory, **numbers)
+        if self.weight_decay and self.decoupled:
+            direction = direction + self.weight_decay * p
+        return p - lr * direction, *memory
 
     @property
     def _name(self) -> str:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from xpnet._numbers import fraction, positive
 from xpnet.functional._array import Array, array_namespace
@@ -34,16 +33,15 @@ class RMSprop(Optimizer):
     decay_rate: float = 0.99
     eps: float = 1e-8
     memory: ClassVar[tuple[str, ...]] = ("h",)
+    rule: ClassVar[str | None] = "rmsprop"
 
     def __post_init__(self) -> None:
         super().__post_init__()
         vars(self).update(decay_rate=fraction(self._name, "decay_rate", self.decay_rate),
                           eps=positive(self._name, "eps", self.eps))
 
-    def directions(
-        self, grads: Mapping[str, Array], state: Mapping[str, Any]
-    ) -> tuple[Mapping[str, Array], dict[str, dict[str, Array]]]:
-        """Give the gradients over the root of the mean of their squares."""
-        xp, rate = array_namespace(*grads.values()), self.decay_rate
-        h = {name: rate * state["h"][name] + (1 - rate) * (g * g) for name, g in grads.items()}
-        return {name: g / (xp.sqrt(h[name]) + self.eps) for name, g in grads.items()}, {"h": h}
+    def direction(self, g: Array, *memory: Array, **numbers: Array) -> tuple[Array, ...]:
+        """Give the gradient over the root of the mean of its squares."""
+        h, = memory
+        h = self.decay_rate * h + (1 - self.decay_rate) * (g * g)
+        return g / (array_namespace(g).sqrt(h) + self.eps), h

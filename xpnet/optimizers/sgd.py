@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from typing import ClassVar
 
 from xpnet.functional._array import Array
 from xpnet.optimizers.optimizer import Optimizer
@@ -26,8 +25,8 @@ class SGD(Optimizer):
         See `xpnet.optimizers.Optimizer`.
     """
 
-    def directions(
-        self, grads: Mapping[str, Array], state: Mapping[str, Any]
-    ) -> tuple[Mapping[str, Array], dict[str, dict[str, Array]]]:
-        """Give the gradients."""
-        return grads, {}
+    rule: ClassVar[str | None] = "sgd"
+
+    def direction(self, g: Array, *memory: Array, **numbers: Array) -> tuple[Array, ...]:
+        """Give the gradient."""
+        return (g,)

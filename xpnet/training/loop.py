@@ -14,10 +14,11 @@ from xpnet.training.checkpoints import Checkpoints
 from xpnet.training.checks import check_classes, check_weights, checked_data
 from xpnet.training.evaluation import Evaluation, Metric, find_metrics
 from xpnet.training.history import History
+from xpnet.training.nested import copied
 from xpnet.training.progress import Progress
 from xpnet.training.run import Run
 from xpnet.training.settings import check_settings, checked_seed, is_share
-from xpnet.training.step import Optimizer, first_carry, training_step
+from xpnet.training.step import Optimizer, first_carry, is_recordable, training_step, with_kernels
 from xpnet.training.stopping import EarlyStopping, Watch
 from xpnet.training.trainer import Callback, Trainer
 
@@ -129,7 +130,7 @@ def fit(
     history = History() if history is None else history
     steps = data.rows // batch_size
     counter = first_counter(seed, steps * (history.epochs[-1].epoch if history.epochs else 0))
-    carry = first_carry(network, optimizer, backend.asarray(counter))
+    carry = copied(first_carry(network, optimizer, backend.asarray(counter)))  # to be given away
     measure = watch = None
     if held is not None:
         check_classes(network, data, held)
@@ -146,7 +147,9 @@ def fit(
         "monitor": None if early_stopping is None else early_stopping.monitor,
         "layers": [type(layer).__name__ for layer in (*network.leaves(), network.last_layer)],
     })
-    step = backend.compile(training_step(fast, optimizer, shared))
+    step = backend.compile(
+        training_step(fast, with_kernels(optimizer, backend), shared),
+        donate=True, record=is_recordable(network, optimizer))
     with ExitStack() as stack:
         if isinstance(checkpoints, str | os.PathLike):
             checkpoints = Checkpoints(checkpoints)

@@ -8,9 +8,15 @@ from typing import Any
 from numpy.typing import NDArray
 
 from xpnet.backend import backend_of
-from xpnet.functional._array import Array
+from xpnet.functional._array import Array, array_namespace
 
-__all__ = ["flatten", "place"]
+__all__ = ["copied", "flatten", "place"]
+
+
+def copied(arrays: Mapping[str, Any]) -> dict[str, Any]:
+    """Give a nested dictionary with copies of the arrays."""
+    return {name: copied(a) if isinstance(a, Mapping) else array_namespace(a).asarray(a, copy=True)
+            for name, a in arrays.items()}
 
 
 def flatten(arrays: Mapping[str, Any]) -> dict[str, Array]:

@@ -14,6 +14,7 @@ from xpnet.backend import Backend
 from xpnet.functional._array import Array, array_namespace, sum_dtype
 from xpnet.training.checkpoints import Checkpoints
 from xpnet.training.history import Epoch, History
+from xpnet.training.nested import copied
 from xpnet.training.step import Carry
 from xpnet.training.stopping import Best, Watch
 from xpnet.training.tensors import check_tensors
@@ -121,6 +122,10 @@ class Run:
             self._read = np.concatenate([self._read, losses]) if known else losses
             self._losses[known:len(self._read)] = [None] * len(fresh)
         return self._read[:self.steps]
+
+    def keep(self) -> None:
+        """Let the carry be a copy, which no step overwrites."""
+        self._now = self._now._replace(carry=copied(self.carry))
 
     def end_epoch(self, epoch: Epoch) -> None:
         """Take note of an epoch that is done."""

@@ -12,6 +12,7 @@ from xpnet._numbers import not_negative, whole_number
 from xpnet.backend import Backend
 from xpnet.functional._array import Array, array_namespace
 from xpnet.training.history import Epoch
+from xpnet.training.nested import copied
 from xpnet.training.step import Carry
 
 __all__ = ["Best", "EarlyStopping", "Watch"]
@@ -82,7 +83,7 @@ class Watch:
 
     def begin(self, carry: Carry) -> Best:
         """Give what there is before the first look: the weights of the beginning."""
-        return Best({part: carry[part] for part in PARTS}, [], [], [])
+        return Best({part: copied(carry[part]) for part in PARTS}, [], [], [])
 
     def goes_on(self, best: Best) -> bool:
         """Tell whether any network has patience left."""

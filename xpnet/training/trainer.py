@@ -17,9 +17,10 @@ from xpnet.training.data import Data
 from xpnet.training.diagnosis import NonFiniteLossError, first_non_finite
 from xpnet.training.evaluation import Evaluation
 from xpnet.training.history import Epoch, History
+from xpnet.training.nested import copied
 from xpnet.training.progress import Progress
 from xpnet.training.run import Run
-from xpnet.training.step import Step, gathered
+from xpnet.training.step import Carry, Step, gathered
 
 __all__ = ["Callback", "Trainer"]
 
@@ -27,6 +28,10 @@ Callback = Callable[[Network, History], object]
 
 INTERVAL = 0.2
 """Seconds between two looks at the losses: each waits for the device."""
+
+
+SHARE = 0.005
+"""How much of the time may go into copies of what was seen to be finite."""
 
 
 class Trainer:
@@ -68,9 +73,9 @@ class Trainer:
         self._measure, self._callbacks = measure, callbacks
         self._checkpoints, self._bar = checkpoints, bar
         self._start = time.perf_counter() - run.seconds
-        self._next_look = 0.0
-        self._verified = run.carry, run.steps
-        """What was last seen to be finite, and how many steps of the epoch had led there."""
+        self._next_look = self._next_copy = 0.0
+        self._verified: tuple[Carry, int]
+        """A copy of what was seen to be finite, and how many steps of the epoch had led there."""
 
     def train(self, last: int) -> None:
         """Train until an epoch is done."""
@@ -98,7 +103,7 @@ class Trainer:
         run, done = self._run, self._run.steps
         order = epoch_batches(self._data.rows, self._batch_size, self._seed, run.epoch)
         start = time.perf_counter()
-        self._verified = run.carry, run.steps
+        self._copy()
         for batch in self._data.batches(order, done):
             run.advance(*self._step(run.carry, *batch))
             self._bar.advance(self._batch_size)
@@ -123,8 +128,8 @@ class Trainer:
             self._run.save(self._checkpoints, time.perf_counter() - self._start)
 
     def _hold(self, arrays: dict[str, Any]) -> None:
-        self._network.params.update(arrays["params"])
-        self._network.state.update(arrays["state"])
+        self._network.params.update(copied(arrays["params"]))
+        self._network.state.update(copied(arrays["state"]))
 
     def _is_sound(self) -> bool:
         """Tell whether the parameters are finite; of a stack, those of some network."""
@@ -136,14 +141,23 @@ class Trainer:
         alive = np.isfinite(losses).reshape(len(losses), -1).any(axis=1)
         if not alive.all() or not self._is_sound():
             raise self._error(order, losses, alive)
-        self._verified = self._run.carry, self._run.steps
+        if time.perf_counter() >= self._next_copy:
+            self._copy()
         self._bar.look(losses[-1])
         self._next_look = time.perf_counter() + INTERVAL
         return losses
 
+    def _copy(self) -> None:
+        """Keep a copy to go back to."""
+        start = time.perf_counter()
+        self._verified = copied(self._run.carry), self._run.steps
+        now = time.perf_counter()
+        self._next_copy = now + (now - start) / SHARE
+
     def _error(self, order: NDArray[Any], losses: NDArray[Any], alive: NDArray[Any]
                ) -> NonFiniteLossError:
         """Go the steps again from what was last seen to be finite, and say where it went wrong."""
+        self._run.keep()
         epoch, axes = self._run.epoch, self._network.stack_axes
         carry, first = self._verified
         if alive.all():
@@ -152,7 +166,7 @@ class Trainer:
             k = int(np.argmin(alive))
             said = f"the loss became {losses[k]} at step {k + 1} of epoch {epoch}"
         for k, batch in enumerate(self._data.batches(order, first), start=first):
-            after, loss = self._step(carry, *batch)
+            after, loss = self._step(copied(carry), *batch)
             if not finite([loss, *after["params"].values()], axes):
                 where = first_non_finite(self._network, carry, gathered(*batch, self._shared))
                 said += f"; at step {k + 1} {where} held the first NaN or infinity"
