@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from variants import Variant, installed, make, params
 
-from xpnet import functional
+from xpnet import SGD, AdaGrad, Adam, AdamW, Momentum, Nesterov, RMSprop, functional
 
 Kernels = Mapping[str, Callable[..., Any]]
 BACKENDS = Path(__file__).parent.parent / "backends" / "xpnet_backends"
@@ -33,29 +33,43 @@ def cupys_kernels_on_numpy() -> Kernels:
 
 
 @pytest.fixture(params=[*params("numpy", "torch", "jax", "cupy"), "cupy's on numpy",
-                        "numpy, in blocks", "numpy, 3 threads"])
-def at_work(request: pytest.FixtureRequest, threads: Any) -> tuple[Variant, Kernels]:
+                        "numpy, in blocks", "numpy, 3 threads", "numpy, without Numba"])
+def at_work(
+    request: pytest.FixtureRequest, threads: Any, monkeypatch: pytest.MonkeyPatch
+) -> tuple[Variant, Kernels]:
     if request.param == "cupy's on numpy":
         return make("numpy"), cupys_kernels_on_numpy()
     if request.param == "numpy, in blocks":
         threads(1, 400)  # of CONVOLUTIONS[1], two images at a time, and in the end one
     if request.param == "numpy, 3 threads":
         threads(3, 3000)  # of CONVOLUTIONS[0], two, two, and three: two at a time and one
+    if request.param == "numpy, without Numba":
+        without_numba(monkeypatch)
     variant = make(request.param.partition(",")[0])
     return variant, variant.backend.kernels
+
+
+def without_numba(patch: pytest.MonkeyPatch) -> None:
+    """Let NumPy's kernels do without the extra `fast`."""
+    from xpnet_backends import numpy_affine, numpy_cross_entropy, numpy_relu, numpy_updates
+
+    for module in (numpy_affine, numpy_cross_entropy, numpy_relu, numpy_updates):
+        patch.setattr(module, "loops", None)
 
 
 @pytest.fixture
 def threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int, int], None]]:
     """Let NumPy's kernels work with so many threads, and blocks of so many numbers."""
-    from xpnet_backends import numpy_convolution, numpy_kernels, numpy_threads
+    from xpnet_backends import numpy_convolution, numpy_masks, numpy_relu, numpy_threads
 
     numpy_threads._others.cache_clear()
 
     def many(count: int, block: int) -> None:
         monkeypatch.setattr(numpy_threads, "thread_count", lambda: count)
         monkeypatch.setattr(numpy_convolution, "BLOCK", block)
-        monkeypatch.setattr(numpy_kernels, "BLOCK", block)
+        monkeypatch.setattr(numpy_masks, "BLOCK", block)
+        monkeypatch.setattr(numpy_relu, "BLOCK", block)
+        monkeypatch.setattr(numpy_relu, "thread_count", lambda: count)
 
     yield many
     numpy_threads._others.cache_clear()
@@ -224,6 +238,98 @@ def test_torchs_normalization_leaves_what_is_unusual_to_the_functions() -> None:
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+@pytest.mark.parametrize("shape", [(7, 5, 3), (1, 4, 2), (0, 3, 2)])
+def test_affine(at_work: tuple[Variant, Kernels], dtype: str, shape: tuple[int, ...]) -> None:
+    if at_work[0].id not in ("numpy", "strict"):
+        return
+    N, D, M = shape
+    *dout, x, W, b = normal(0, dtype, (N, M), (N, D), (D, M), (M,))
+    compare(at_work, "affine", [x, W, b])
+    for with_dx in (True, False):
+        compare(at_work, "affine_backward", [*dout, x, W, b], with_dx=with_dx)
+    stack = [np.stack([a, 2 * a]) for a in (x, W, b)]
+    compare(at_work, "affine", stack)
+    if "affine" in at_work[1]:
+        for wrong in ([x[:, 1:], W, b], [x, W, b[1:]]):
+            with pytest.raises(ValueError, match=r"^affine wants x of shape"):
+                at_work[1]["affine"](*wrong)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+@pytest.mark.parametrize("labels", ["int64", "uint8", "int8", "one-hot", "outside"])
+def test_softmax_cross_entropy(
+    at_work: tuple[Variant, Kernels], dtype: str, labels: str
+) -> None:
+    if at_work[0].id != "numpy":
+        return
+    x, = normal(0, dtype, (6, 4))
+    x[1] += 50  # to be shifted
+    x[2, 1] = -np.inf
+    t: Any = np.array([0, 3, 2, 1, 1, 0])
+    if labels == "one-hot":
+        t = np.eye(4, dtype=dtype)[t]
+    elif labels == "outside":
+        t[1:3] = -1, 4
+    else:
+        t = t.astype(labels)
+    kernels = at_work[1]
+    loss = compare(at_work, "softmax_cross_entropy", [x, t])
+    assert np.isnan(loss) == (labels == "outside")
+    _, y = functional.softmax_cross_entropy(x, t, return_y=True)
+    compare(at_work, "softmax_cross_entropy", [x, t], return_y=True)
+    for dout in (1, 0.5):
+        if "softmax_cross_entropy" in kernels:
+            expected = functional.softmax_cross_entropy_backward(dout, x, t, y=y)
+            found = kernels["softmax_cross_entropy_backward"](dout, x, t, y=y)
+            np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
+    compare(at_work, "softmax_cross_entropy", [x, t], label_smoothing=0.1)
+    compare(at_work, "softmax_cross_entropy", [x, t], sample_weight=np.arange(6).astype(dtype))
+    compare(at_work, "softmax_cross_entropy", [x[:0], t[:0]], return_y=True)
+    compare(at_work, "softmax_cross_entropy", [np.stack([x, x]), np.stack([t, t])])
+
+
+@pytest.mark.parametrize("optimizer", [
+    SGD(0.1), SGD(0.1, weight_decay=0.2), Momentum(0.1, weight_decay=0.2, decoupled=True),
+    Nesterov(0.1), AdaGrad(0.1), RMSprop(0.1), Adam(0.1), AdamW(0.1), Adam(0.1, weight_decay=0.2),
+], ids=repr)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_updates_of_numpy_are_those_of_the_rules_bit_for_bit(
+    optimizer: Any, dtype: str, at_work: tuple[Variant, Kernels], threads: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    _, kernels = at_work
+    if "adam" not in kernels:
+        return
+    from xpnet_backends import numpy_numba_updates, numpy_updates
+
+    monkeypatch.setattr(numpy_updates, "PART", 20)
+    monkeypatch.setattr(numpy_numba_updates, "MANY", 20)  # so that threads share them
+    fast = optimizer.with_kernels(kernels)
+    params = dict(zip("Wb", normal(0, dtype, (7, 9), (9,)), strict=True))
+    states = [optimizer.init(params)] * 2
+    both = [params, params]
+    for step in range(3):
+        grads = dict(zip("Wb", normal(step, dtype, (9, 7), (9,)), strict=True))
+        grads["W"] = grads["W"].T
+        for k, rule in enumerate((optimizer, fast)):
+            both[k], states[k] = rule.update(both[k], grads, states[k])
+    for name in params:
+        np.testing.assert_array_equal(both[0][name], both[1][name])
+        for key in optimizer.memory:
+            np.testing.assert_array_equal(states[0][key][name], states[1][key][name])
+
+
+def test_a_rule_of_ones_own_has_no_stand_in() -> None:
+    class Backwards(SGD):
+        def direction(self, g: Any, *memory: Any, **numbers: Any) -> Any:
+            return (-g,)
+
+    fast = Backwards(0.1).with_kernels(make("numpy").backend.kernels)
+    params, _ = fast.update({"W": np.ones(2)}, {"W": np.ones(2)}, {})
+    np.testing.assert_allclose(params["W"], 1.1)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
 @pytest.mark.parametrize("shape", [(5, 3), (), (0, 2)])
 def test_relu_of_numpy(dtype: str, shape: tuple[int, ...]) -> None:
     numpy = make("numpy")
@@ -280,11 +386,12 @@ def test_which_kernels_there_are(at_work: tuple[Variant, Kernels]) -> None:
     variant, kernels = at_work
     convolution, pooling = {"convolution", "convolution_backward"}, {"max_pooling_backward"}
     normalization = {"batch_normalization", "batch_normalization_backward"}
-    rules = {"sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam"}
+    small = {"sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "affine", "affine_backward",
+             "softmax_cross_entropy", "softmax_cross_entropy_backward"}
     pays = {"numpy": convolution | pooling | {"max_pooling"}, "torch": convolution | pooling | normalization,
             "jax": convolution, "cupy": convolution | pooling | {"max_pooling"}}
-    assert kernels.keys() - {"relu", "relu_backward"} - rules == pays[variant.id]
-    assert rules < make("numpy").backend.kernels.keys()
+    assert kernels.keys() - {"relu", "relu_backward"} - small == pays[variant.id]
+    assert small < make("numpy").backend.kernels.keys()
     assert make("strict").backend.kernels == {}
 
 

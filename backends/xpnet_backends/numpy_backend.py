@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import functools
+import importlib
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import array_api_compat.numpy as xp
 import numpy as np
 
 from xpnet.backend import Backend, BackendError
-from xpnet_backends.numpy_kernels import KERNELS
 from xpnet_backends.numpy_playing import PlayedStep
 
 
@@ -17,7 +19,6 @@ class NumpyBackend(Backend):
 
     name = "numpy"
     namespace = xp
-    kernels = KERNELS
 
     def __init__(self, device: Any = None) -> None:
         if device not in (None, "cpu"):
@@ -27,6 +28,11 @@ class NumpyBackend(Backend):
     def compile(self, function: Any, *, donate: bool = False, record: bool = False) -> Any:
         """Give a step that is recorded, and then played instead of called; other functions as they are."""
         return PlayedStep(function) if donate and record else function
+
+    @functools.cached_property
+    def kernels(self) -> Mapping[str, Callable[..., Any]]:  # type: ignore[override]
+        """The kernels; they may bring Numba, which takes a moment."""
+        return importlib.import_module("xpnet_backends.numpy_kernels").KERNELS
 
     def to_numpy(self, x: Any) -> np.ndarray[Any, Any]:
         """Give the array itself."""

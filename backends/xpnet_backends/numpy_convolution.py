@@ -22,6 +22,7 @@ from xpnet.functional import convolution as plain_convolution
 from xpnet.functional import convolution_backward as plain_convolution_backward
 from xpnet.functional.convolution import check_convolution
 from xpnet.functional.windows import Pair, Windows
+from xpnet_backends.numpy_recording import recordable
 from xpnet_backends.numpy_threads import share
 
 __all__ = ["convolution", "convolution_backward"]
@@ -63,6 +64,7 @@ def _images_at_a_time(windows: Windows, channels: int, count: int) -> int:
     return max(1, min(count, BLOCK // max(1, channels * FH * FW * OH * _row(windows))))
 
 
+@recordable
 def convolution(
     x: Any, W: Any, b: Any, *, stride: Pair = 1, pad: Pair = 0, out: Any = None
 ) -> Any:
@@ -73,6 +75,7 @@ def convolution(
     return _correlate(x, W, windows, b, out=out)[0]
 
 
+@recordable
 def convolution_backward(
     dout: Any, x: Any, W: Any, b: Any, *, stride: Pair = 1, pad: Pair = 0, with_dx: bool = True,
     out: Any = None,

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-__all__ = ["Call", "CannotRecordError", "Recorded", "Recording", "moved", "recordable"]
+__all__ = ["Call", "CannotRecordError", "Recorded", "Recording", "in_place", "moved", "recordable"]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -63,7 +63,8 @@ class Recorded(np.ndarray[Any, Any]):
             return recording.empty(args[0].shape, args[0].dtype)
         takes_out = function in _WITH_OUT
         if function is np.take and recording.is_input(args[1]):  # row numbers, which lie within
-            options, takes_out = {**options, "mode": "clip"}, True
+            options = {**options, "mode": "clip"}
+        takes_out |= function is np.take and options.get("mode") == "clip"
         return recording.result(function, args, options, takes_out=takes_out)
 
     def __getitem__(self, key: Any) -> Any:
@@ -263,6 +264,19 @@ def recordable(kernel: Function) -> Function:
         if _current is None or not any(isinstance(a, Recorded) for a in args):
             return kernel(*args, **options)
         return _current.kernel(kernel, args, options)
+
+    return call  # type: ignore[return-value]
+
+
+def in_place(function: Function) -> Function:
+    """Make a function, which writes into some of its arguments, be written down as one call."""
+
+    @functools.wraps(function)
+    def call(*args: Any) -> None:
+        if _current is None or not any(isinstance(a, Recorded) for a in args):
+            function(*args)
+        else:
+            _current.do(function, args, {})
 
     return call  # type: ignore[return-value]
 

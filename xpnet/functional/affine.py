@@ -7,7 +7,8 @@ from xpnet.functional._array import Array, array_namespace, sum_over, unbroadcas
 __all__ = ["affine", "affine_backward"]
 
 
-def _check(x: Array, W: Array, b: Array, *dout: Array) -> None:
+def check_affine(x: Array, W: Array, b: Array, *dout: Array) -> None:
+    """Refuse what does not fit together (ValueError, TypeError)."""
     if (x.ndim < 2 or W.ndim < 2 or b.ndim < 1
             or x.shape[-1] != W.shape[-2] or W.shape[-1] != b.shape[-1]):
         raise ValueError(
@@ -44,7 +45,7 @@ def affine(x: Array, W: Array, b: Array) -> Array:
         If the dtypes or the libraries differ.
     """
     xp = array_namespace(x, W, b)
-    _check(x, W, b)
+    check_affine(x, W, b)
     return xp.matmul(x, W) + b[..., None, :]
 
 
@@ -70,7 +71,7 @@ def affine_backward(
         stack axis of length 1 (`x[None, ...]`) asks for one `dx` a network, and gets it.
     """
     xp = array_namespace(dout, x, W, b)
-    _check(x, W, b, dout)
+    check_affine(x, W, b, dout)
     dW = unbroadcast(xp.matmul(x.mT, dout), W.shape)
     db = unbroadcast(sum_over(dout, -2), b.shape)
     if not with_dx:

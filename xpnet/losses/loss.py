@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar, Self
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Self, TypeVar
 
 from xpnet._recordable import Recordable
 from xpnet.functional._array import Array, check_concrete
 
 __all__ = ["Loss"]
+
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 class Loss(Recordable, ABC):
@@ -32,6 +35,7 @@ class Loss(Recordable, ABC):
     metric: ClassVar[str]
     name: str
     _bound = False
+    _kernels: Mapping[str, Callable[..., Any]] = {}
 
     def __init__(self) -> None:
         self.name = type(self).__name__
@@ -57,6 +61,22 @@ class Loss(Recordable, ABC):
     @abstractmethod
     def predictions(self, x: Array) -> Array:
         """Turn scores into what the network predicts, of their shape: of a classifier, probabilities."""
+
+    def with_kernels(self, kernels: Mapping[str, Callable[..., Any]]) -> Self:
+        """Give a copy that computes with these functions in the place of those of their names.
+
+        Parameters
+        ----------
+        kernels : mapping
+            As a backend has them for functions of `xpnet.functional`: `Backend.kernels`.
+        """
+        fast = copy.copy(self)
+        fast._kernels = kernels
+        return fast
+
+    def fast(self, function: Function) -> Function:
+        """Give the function, or what was put in its place."""
+        return self._kernels.get(function.__name__, function)  # type: ignore[return-value]
 
     def bind(self) -> Self:
         """Give a copy for one call, which may be traced by `jax.jit`."""

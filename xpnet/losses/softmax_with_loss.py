@@ -67,7 +67,7 @@ class SoftmaxWithLoss(Loss):
             classes.
         """
         self.check_inputs(x, t, sample_weight)
-        self.loss, self.y = softmax_cross_entropy(
+        self.loss, self.y = self.fast(softmax_cross_entropy)(
             x, t, label_smoothing=self.label_smoothing, class_weights=self.class_weights,
             sample_weight=sample_weight, return_y=True,
         )
@@ -77,7 +77,7 @@ class SoftmaxWithLoss(Loss):
     def backward(self, dout: Array | float = 1) -> Array:
         """Give the gradient with respect to the scores, `(y - t) / N` times `dout`."""
         self.check_forward()
-        return softmax_cross_entropy_backward(
+        return self.fast(softmax_cross_entropy_backward)(
             dout, self.x, self.t, label_smoothing=self.label_smoothing,
             class_weights=self.class_weights, sample_weight=self.sample_weight, y=self.y,
         )

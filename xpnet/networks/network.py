@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
 from xpnet import metrics
@@ -63,6 +63,12 @@ class Network(Sequential):
         bound = super().bind(params, state, counter)
         bound.last_layer = self.last_layer.bind()
         return bound
+
+    def with_kernels(self, kernels: Mapping[str, Callable[..., Any]]) -> Self:
+        """Give a copy that computes with these functions; see `Sequential.with_kernels`."""
+        fast = super().with_kernels(kernels)
+        fast.last_layer = self.last_layer.with_kernels(kernels)
+        return fast
 
     def member(self, k: int) -> Self:
         """Give one of a stack's networks, as an ordinary one; see `Sequential.member`."""
