@@ -23,15 +23,17 @@ from xpnet import (
     Network,
     Relu,
     RMSprop,
+    Sequential,
     SimpleConvNet,
     SoftmaxWithLoss,
     TwoLayerNet,
+    fit,
 )
 from xpnet.layers import Layer
 from xpnet.optimizers import CosineDecay
 from xpnet.training.batches import epoch_batches, first_counter
 from xpnet.training.nested import copied, flatten
-from xpnet.training.step import first_carry, is_recordable, training_step, with_kernels
+from xpnet.training.step import first_carry, training_step, with_kernels
 
 BACKEND = make("numpy").backend
 RNG = np.random.default_rng(0)
@@ -237,9 +239,10 @@ class OfOnesOwn(Layer):
 
 def test_only_xpnets_own_classes_are_recorded() -> None:
     W, b = np.zeros((2, 3)), np.zeros(3)
-    assert is_recordable(Network([Affine(W, b), Relu()]), SGD())
+    assert Network([Affine(W, b), Relu()]).is_recordable()
+    assert Adam().recordable
 
-    class Rule(SGD):
+    class Rule(Adam):
         pass
 
     class Loss(SoftmaxWithLoss):
@@ -251,8 +254,28 @@ def test_only_xpnets_own_classes_are_recorded() -> None:
     class Net(Network):
         pass
 
-    assert not is_recordable(Network([Affine(W, b), OfOnesOwn()]), SGD())
-    assert not is_recordable(Network([Affine(W, b)]), Rule())
-    assert not is_recordable(Network([Affine(W, b)], Loss()), SGD())
-    assert not is_recordable(Net([Affine(W, b)]), SGD())
-    assert is_recordable(Network([Affine(W, b), Same()]), SGD())
+    assert not Rule().recordable
+    for net in (Network([Affine(W, b), OfOnesOwn()]), Network([Affine(W, b)], Loss()),
+                Network([Sequential([OfOnesOwn()])]), Net([Affine(W, b)])):
+        assert not net.is_recordable()
+    assert Network([Affine(W, b), Same()]).is_recordable()
+
+
+def test_fit_records_only_what_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    compile_ = type(BACKEND).compile
+
+    def watched(self: Any, function: Any, *, donate: bool = False, record: bool = False) -> Any:
+        if donate:
+            asked.append(record)
+        return compile_(self, function, donate=donate, record=record)
+
+    class Rule(SGD):
+        pass
+
+    monkeypatch.setattr(type(BACKEND), "compile", watched)
+    rng = np.random.default_rng(0)
+    for layers, optimizer in (([], SGD()), ([OfOnesOwn()], SGD()), ([], Rule())):
+        net = Network([Affine(rng.random((784, 10)), np.zeros(10)), *layers])
+        fit(net, X, T, optimizer=optimizer, epochs=1, batch_size=10, progress=False)
+    assert asked == [True, False, False]

@@ -31,10 +31,11 @@ ALLOWED = {
     "networks": {"_numbers", "backend", "functional", "initializers", "layers", "losses", "metrics",
                  "networks", "stacked_gradient"},
     "backend": {"functional"},
+    "prediction": {"backend", "functional", "networks"},
     "_extras": set(),
     "datasets": {"_extras", "backend", "datasets", "functional"},
-    "training": {"_extras", "_numbers", "backend", "functional", "layers", "losses", "metrics",
-                 "networks", "training"},
+    "training": {"_extras", "_numbers", "backend", "functional", "losses", "metrics", "networks",
+                 "training"},
 }
 COMPUTE_PATH = ("functional", "layers", "losses", "optimizers", "networks", "gradient",
                 "stacked_gradient", "metrics", "testing")

@@ -41,6 +41,7 @@ from xpnet.optimizers import (
     StepDecay,
     Warmup,
 )
+from xpnet.prediction import Predictor
 from xpnet.training import (
     Checkpoints,
     EarlyStopping,
@@ -86,6 +87,7 @@ __all__ = [
     "Nesterov",
     "Network",
     "NonFiniteLossError",
+    "Predictor",
     "RMSprop",
     "Relu",
     "Residual",

@@ -11,7 +11,7 @@ import array_api_compat.numpy as xp
 import numpy as np
 
 from xpnet.backend import Backend, BackendError
-from xpnet_backends.numpy_playing import PlayedStep
+from xpnet_backends.numpy_playing import PlayedFunction, PlayedStep
 
 
 class NumpyBackend(Backend):
@@ -26,8 +26,10 @@ class NumpyBackend(Backend):
         self.device = "cpu"
 
     def compile(self, function: Any, *, donate: bool = False, record: bool = False) -> Any:
-        """Give a step that is recorded, and then played instead of called; other functions as they are."""
-        return PlayedStep(function) if donate and record else function
+        """Give a function that is recorded, and then played instead of called."""
+        if not record:
+            return function
+        return PlayedStep(function) if donate else PlayedFunction(function)
 
     @functools.cached_property
     def kernels(self) -> Mapping[str, Callable[..., Any]]:  # type: ignore[override]

@@ -1,8 +1,9 @@
-"""Steps of training on NumPy: recorded, and then played."""
+"""Steps of training, and functions of one array, on NumPy: recorded, and then played."""
 
 from __future__ import annotations
 
 import functools
+import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -10,7 +11,10 @@ import numpy as np
 
 from xpnet_backends.numpy_recording import Call, CannotRecordError, Recording, moved
 
-__all__ = ["PlayedStep"]
+__all__ = ["PlayedFunction", "PlayedStep"]
+
+SHAPES = 8
+"""For how many shapes of its argument a function's calls are kept."""
 
 
 class PlayedStep:
@@ -68,6 +72,74 @@ class PlayedStep:
         else:
             self._can, self._takes = False, []
         return take.carry, take.out()
+
+
+class PlayedFunction:
+    """A pure function of one array that is called again and again.
+
+    The first call with a shape is recorded, and the next ones are played.
+
+    Parameters
+    ----------
+    function : callable
+        The function.
+    """
+
+    def __init__(self, function: Callable[[Any], Any]) -> None:
+        self._function = function
+        self._plays: dict[Any, _Play | None] = {}
+        self._lock = threading.Lock()  # two threads would write to the same places
+
+    def __call__(self, x: Any) -> Any:
+        """Compute the function."""
+        if not isinstance(x, np.ndarray):
+            return self._function(x)
+        with self._lock:
+            try:
+                play = self._plays[x.shape, x.dtype]
+            except KeyError:
+                play = self._recorded(x)
+            if play is not None:
+                return play(x)
+        return self._function(x)
+
+    def _recorded(self, x: Any) -> _Play | None:
+        if len(self._plays) == SHAPES:
+            del self._plays[next(iter(self._plays))]  # the oldest
+        try:
+            play = _Play(self._function, x)
+        except CannotRecordError:
+            play = None
+        self._plays[x.shape, x.dtype] = play
+        return play
+
+
+class _Play:
+    """A call of a function of one array, recorded."""
+
+    def __init__(self, function: Callable[[Any], Any], x: Any) -> None:
+        recording = Recording()
+        given = recording.input(x, copy=True)
+        with recording.going():
+            out = recording.output(function(given))
+        self._out, self._place = recording.fixed(out), recording.fixed(given)
+        self._calls = [(f, [*args]) for f, args in map(_quick, recording.calls)]
+        self._direct = [(args, k) for _, args in self._calls for k, a in enumerate(args)
+                        if _is_same(a, self._place)]
+        """Where the argument itself is taken, no copy of it."""
+        uses = sum(_uses(call, self._place.base) for call in recording.calls)
+        self._copies = uses > len(self._direct)
+
+    def __call__(self, x: Any) -> Any:
+        if self._copies:
+            self._place[...] = x
+        for args, k in self._direct:
+            args[k] = x
+        for function, args in self._calls:
+            function(*args)
+        for args, k in self._direct:  # not to hold what may be large
+            args[k] = self._place
+        return self._out.copy()
 
 
 class _Take:
@@ -150,6 +222,20 @@ def _quick(call: Call) -> tuple[Callable[..., Any], tuple[Any, ...]]:
     if call.options:
         return functools.partial(call.function, **call.options), call.args
     return call.function, call.args
+
+
+def _is_same(a: Any, place: Any) -> bool:
+    return (isinstance(a, np.ndarray) and a.base is place.base and a.shape == place.shape
+            and a.dtype == place.dtype)
+
+
+def _uses(given: Any, memory: Any) -> int:
+    """Count the arrays that lie in this memory."""
+    if isinstance(given, dict):
+        given = given.values()
+    elif not isinstance(given, tuple | list):
+        return int(isinstance(given, np.ndarray) and given.base is memory)
+    return sum(_uses(a, memory) for a in given)
 
 
 def _mapped(f: Callable[[Any], Any], tree: Any) -> Any:

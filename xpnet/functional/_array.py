@@ -19,6 +19,7 @@ __all__ = [
     "device",
     "in_sum_dtype",
     "is_integer",
+    "size",
     "sum_dtype",
     "sum_over",
     "unbroadcast",
@@ -28,6 +29,7 @@ Array: TypeAlias = Any
 """An array of any library that follows the array API standard; the standard has no types yet."""
 
 device = array_api_compat.device
+size = array_api_compat.size
 
 _namespaces: dict[tuple[type, ...], Any] = {}
 

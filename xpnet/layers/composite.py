@@ -145,6 +145,13 @@ class Composite(Layer):
         """
         return self._with_leaves(lambda leaf: leaf.with_kernels(kernels))
 
+    def is_recordable(self) -> bool:
+        """Tell whether it and all its layers, also those within others, are `recordable`."""
+        return self.recordable and all(
+            layer.is_recordable() if isinstance(layer, Composite) else layer.recordable
+            for layer in self.layers.values()
+        )
+
     def leaves(self) -> list[Layer]:
         """Give the layers that are not made of layers, from the input on."""
         return [leaf for layer in self.layers.values() for leaf in _leaves(layer)]

@@ -70,6 +70,10 @@ class Network(Sequential):
         fast.last_layer = self.last_layer.with_kernels(kernels)
         return fast
 
+    def is_recordable(self) -> bool:
+        """Tell whether it, its layers and its loss are `recordable`."""
+        return super().is_recordable() and self.last_layer.recordable
+
     def member(self, k: int) -> Self:
         """Give one of a stack's networks, as an ordinary one; see `Sequential.member`."""
         one = super().member(k)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol, TypeAlias
 
 from xpnet.backend import Backend
 from xpnet.functional._array import Array, array_namespace, device, sum_dtype
-from xpnet.layers import Layer
-from xpnet.layers.composite import Composite
 from xpnet.networks import Network
 
-__all__ = ["Carry", "Optimizer", "Step", "first_carry", "gathered", "is_recordable", "scores", "training_step",
+__all__ = ["Carry", "Optimizer", "Step", "first_carry", "gathered", "scores", "training_step",
            "with_kernels"]
 
 Carry: TypeAlias = dict[str, Any]
@@ -70,17 +68,6 @@ def gathered(arrays: Mapping[str, Array], rows: Array, shared: bool) -> dict[str
         return a[None, ...] if shared else a
 
     return {name: batch(a) for name, a in arrays.items()}
-
-
-def is_recordable(network: Network, optimizer: Optimizer) -> bool:
-    """Tell whether a step does nothing but compute; see `Layer.recordable`."""
-    def parts(layer: Layer) -> Iterator[Layer]:
-        yield layer
-        for inner in layer.layers.values() if isinstance(layer, Composite) else ():
-            yield from parts(inner)
-
-    return all(getattr(part, "recordable", False)
-               for part in (optimizer, network.last_layer, *parts(network)))
 
 
 def with_kernels(optimizer: Optimizer, backend: Backend) -> Optimizer:
