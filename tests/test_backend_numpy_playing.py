@@ -42,6 +42,14 @@ IMAGES = X.reshape(-1, 1, 28, 28)
 T = RNG.integers(0, 10, 60)
 
 
+@pytest.fixture(params=["with Numba", "without"], autouse=True)
+def numba(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let everything be played with the loops of the extra `fast`, and without."""
+    if request.param == "without":
+        for name in ("affine", "cross_entropy", "relu", "updates"):
+            monkeypatch.setattr(f"xpnet_backends.numpy_{name}.loops", None)
+
+
 def step_of(net: Any, optimizer: Any, shared: bool = False) -> Any:
     fast = net.with_kernels(BACKEND.kernels)
     return training_step(fast, with_kernels(optimizer, BACKEND), shared)

@@ -10,6 +10,7 @@ import numpy as np
 from xpnet.functional import softmax_cross_entropy as plain
 from xpnet.functional import softmax_cross_entropy_backward as plain_backward
 from xpnet_backends.numpy_loops import compiled_loops
+from xpnet_backends.numpy_recording import in_place
 
 __all__ = ["softmax_cross_entropy", "softmax_cross_entropy_backward"]
 
@@ -32,10 +33,11 @@ def softmax_cross_entropy(x: Any, t: Any, *, return_y: bool = False, **options: 
         e = np.exp(columns)
         total = np.sum(e, axis=0)
         N, C = x.shape
-        labels = t.astype(np.intp)
+        labels, outside = t.astype(np.intp), np.empty_like(total)
+        _look_up(_outside(C, x.dtype), labels + 1, outside)
         of_labels = np.take(columns.reshape(-1), labels * N + np.arange(N), mode="clip")
-        rows = np.log(total) - of_labels + np.take(_outside(C, x.dtype), labels + 1, mode="clip")
-        loss, y = np.sum(rows) / N, (e / total).T
+        loss, y = np.sum(np.log(total) - of_labels + outside) / N, np.empty_like(x)
+        np.divide(e, total, out=y.T)
     return (loss, y) if return_y else loss
 
 
@@ -50,7 +52,11 @@ def softmax_cross_entropy_backward(
         dx = np.empty_like(y)
         loops.cross_entropy_backward(y, t, np.asarray(scale, y.dtype), dx)
         return dx
-    return (y - np.take(_one_hot(x.shape[1], x.dtype), t.astype(np.intp) + 1, axis=0, mode="clip")) * scale
+    dx = np.empty_like(y)
+    _look_up(_one_hot(x.shape[1], x.dtype), t.astype(np.intp) + 1, dx)
+    np.subtract(y, dx, out=dx)
+    dx *= scale
+    return dx
 
 
 def _is_usual(x: Any, t: Any, options: Any) -> bool:
@@ -58,6 +64,11 @@ def _is_usual(x: Any, t: Any, options: Any) -> bool:
     return bool(x.ndim == 2 and t.shape == x.shape[:1] and x.dtype in _DTYPES and t.dtype.kind in "iu"
                 and 0 not in x.shape and not options.get("label_smoothing")
                 and options.get("class_weights") is None and options.get("sample_weight") is None)
+
+
+@in_place
+def _look_up(table: Any, numbers: Any, found: Any) -> None:
+    np.take(table, numbers, axis=0, out=found, mode="clip")
 
 
 @functools.lru_cache(maxsize=8)

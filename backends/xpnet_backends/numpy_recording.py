@@ -60,7 +60,7 @@ class Recorded(np.ndarray[Any, Any]):
             return super().__array_function__(function, types, args, options)
         recording = _now()
         if function is np.empty_like and len(args) == 1 and not options:
-            return recording.empty(args[0].shape, args[0].dtype)
+            return recording.empty_like(np.empty_like(_plain(args[0])))
         takes_out = function in _WITH_OUT
         if function is np.take and recording.is_input(args[1]):  # row numbers, which lie within
             options = {**options, "mode": "clip"}
@@ -157,6 +157,12 @@ class Recording:
         weakref.finalize(memory, free.append, whole).atexit = False
         return np.asarray(memory)[:count * dtype.itemsize].view(dtype).reshape(shape).view(Recorded)
 
+    def empty_like(self, a: Any) -> Recorded:
+        """Give an array whose axes follow in memory as those of `a` do: BLAS may sum otherwise else."""
+        order = sorted(range(a.ndim), key=lambda axis: -abs(a.strides[axis]))
+        empty = self.empty(tuple(a.shape[axis] for axis in order), a.dtype)
+        return empty.transpose(np.argsort(order)) if a.ndim > 1 else empty
+
     def input(self, a: Any, copy: bool) -> Recorded:
         """Give an array whose values change from time to time: a copy, or it itself, where it lies."""
         if copy:
@@ -222,7 +228,7 @@ class Recording:
         return self._fixed(a)
 
     def _kept(self, found: Any) -> Recorded:
-        out = self.empty(found.shape, found.dtype)
+        out = self.empty_like(found)
         np.copyto(_plain(out), found)
         return out
 
