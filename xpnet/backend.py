@@ -8,6 +8,7 @@ import importlib.util
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from importlib.metadata import entry_points
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar, cast
@@ -131,6 +132,18 @@ class Backend(ABC):
             it from then on: the function's Python code is then no longer run.
         """
         return function
+
+    def threads_for(self, operations: float) -> AbstractContextManager[object]:
+        """Let the library compute with as many threads as suit steps of so much work, within `with`.
+
+        By default it computes with those it has.
+
+        Parameters
+        ----------
+        operations : float
+            Additions and multiplications of a step, roughly.
+        """
+        return nullcontext()
 
     def __eq__(self, other: object) -> bool:
         return type(self) is type(other) and self.device == getattr(other, "device", None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import importlib
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from typing import Any
 
 import array_api_compat.numpy as xp
@@ -12,6 +13,7 @@ import numpy as np
 
 from xpnet.backend import Backend, BackendError
 from xpnet_backends.numpy_playing import PlayedFunction, PlayedStep
+from xpnet_backends.numpy_threads import one_if_small
 
 
 class NumpyBackend(Backend):
@@ -35,6 +37,10 @@ class NumpyBackend(Backend):
     def kernels(self) -> Mapping[str, Callable[..., Any]]:  # type: ignore[override]
         """The kernels; they may bring Numba, which takes a moment."""
         return importlib.import_module("xpnet_backends.numpy_kernels").KERNELS
+
+    def threads_for(self, operations: float) -> AbstractContextManager[object]:
+        """Let BLAS compute small steps with one thread; see `numpy_threads.one_if_small`."""
+        return one_if_small(operations)
 
     def to_numpy(self, x: Any) -> np.ndarray[Any, Any]:
         """Give the array itself."""

@@ -215,13 +215,24 @@ class _Take:
 
 def _quick(call: Call) -> tuple[Callable[..., Any], tuple[Any, ...]]:
     """Give a call as a function and positional arguments."""
-    if (isinstance(call.function, np.ufunc) and call.options.keys() == {"out"}
-            and call.function not in (np.maximum, np.minimum)):  # which want `out` by its name
-        out = call.options["out"]
-        return call.function, (*call.args, *(out if isinstance(out, tuple) else (out,)))
-    if call.options:
-        return functools.partial(call.function, **call.options), call.args
-    return call.function, call.args
+    function, args, options = call
+    if isinstance(function, np.ufunc):
+        args = _as_arrays(args)
+        if options.keys() == {"out"} and function not in (np.maximum, np.minimum):  # want its name
+            out = options["out"]
+            return function, (*args, *(out if isinstance(out, tuple) else (out,)))
+    return functools.partial(function, **options) if options else function, args
+
+
+def _as_arrays(args: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Give Python's numbers as arrays of the others' dtype, which they would take on anew each time."""
+    dtypes = {a.dtype for a in args if isinstance(a, np.ndarray)}
+    kind = next(iter(dtypes)).kind if len(dtypes) == 1 else ""
+    fitting = {"f": (int, float), "i": (int,), "u": (int,)}.get(kind, ())
+    try:
+        return tuple(np.asarray(a, *dtypes) if type(a) in fitting else a for a in args)
+    except OverflowError:
+        return args
 
 
 def _is_same(a: Any, place: Any) -> bool:

@@ -1,17 +1,46 @@
-"""Threads that share the images of a batch; NumPy computes without the interpreter's lock."""
+"""How many threads compute: BLAS's, and those that share the images of a batch."""
 
 from __future__ import annotations
 
 import contextvars
 import functools
+import importlib
+import importlib.util
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, TypeVar
 
-__all__ = ["share", "thread_count"]
+__all__ = ["one_if_small", "share", "thread_count"]
 
 Result = TypeVar("Result")
+
+
+SMALL = 2e8
+"""Additions and multiplications that one thread does in about two milliseconds."""
+
+
+def one_if_small(operations: float) -> AbstractContextManager[object]:
+    """Let BLAS have one thread, if a step is no more work than that.
+
+    Threads hand over work several times in a product, and wait for each other. Where another process
+    has one of the processors, each wait may take milliseconds: on a busy machine a small network with two
+    threads takes many times as long as with one. What an idle machine loses by it is less. Which it is does
+    not depend on the machine, since the sums of BLAS depend on the number of its threads.
+
+    It wants threadpoolctl, and leaves alone what the environment says of threads.
+
+    Parameters
+    ----------
+    operations : float
+        Additions and multiplications of a step.
+    """
+    said = any(os.environ.get(f"{name}_NUM_THREADS") for name in ("OPENBLAS", "MKL", "BLIS", "OMP"))
+    if said or operations >= SMALL or importlib.util.find_spec("threadpoolctl") is None:
+        return nullcontext()
+    limited: Any = importlib.import_module("threadpoolctl").threadpool_limits(1, "blas")
+    return limited
 
 
 @functools.cache

@@ -18,7 +18,7 @@ from xpnet.training.nested import copied
 from xpnet.training.progress import Progress
 from xpnet.training.run import Run
 from xpnet.training.settings import check_settings, checked_seed, is_share
-from xpnet.training.step import Optimizer, first_carry, training_step, with_kernels
+from xpnet.training.step import Optimizer, first_carry, operations, training_step, with_kernels
 from xpnet.training.stopping import EarlyStopping, Watch
 from xpnet.training.trainer import Callback, Trainer
 
@@ -151,6 +151,7 @@ def fit(
         training_step(fast, with_kernels(optimizer, backend), shared),
         donate=True, record=network.is_recordable() and getattr(optimizer, "recordable", False))
     with ExitStack() as stack:
+        stack.enter_context(backend.threads_for(operations(network, batch_size)))
         if isinstance(checkpoints, str | os.PathLike):
             checkpoints = Checkpoints(checkpoints)
         if checkpoints is not None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol, TypeAlias
 
 from xpnet.backend import Backend
-from xpnet.functional._array import Array, array_namespace, device, sum_dtype
+from xpnet.functional._array import Array, array_namespace, device, size, sum_dtype
 from xpnet.networks import Network
 
-__all__ = ["Carry", "Optimizer", "Step", "first_carry", "gathered", "scores", "training_step",
+__all__ = ["Carry", "Optimizer", "Step", "first_carry", "gathered", "operations", "scores", "training_step",
            "with_kernels"]
 
 Carry: TypeAlias = dict[str, Any]
@@ -74,6 +75,16 @@ def with_kernels(optimizer: Optimizer, backend: Backend) -> Optimizer:
     """Give an optimiser that uses the backend's kernels, if it can."""
     can = getattr(optimizer, "with_kernels", None)
     return optimizer if can is None else can(backend.kernels)
+
+
+def operations(network: Network, batch_size: int) -> float:
+    """Tell roughly how many additions and multiplications a step is.
+
+    Infinite where a parameter is used at many places of an image, which are not counted.
+    """
+    if any(ndim > 2 for ndim in network.param_ndims.values()):
+        return math.inf
+    return 6.0 * batch_size * sum(size(p) for p in network.params.values())
 
 
 def training_step(network: Network, optimizer: Optimizer, shared: bool) -> Step:
