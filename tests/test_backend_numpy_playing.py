@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Iterator
 from typing import Any
 
@@ -45,6 +46,8 @@ T = RNG.integers(0, 10, 60)
 @pytest.fixture(params=["with Numba", "without"], autouse=True)
 def numba(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let everything be played with the loops of the extra `fast`, and without."""
+    if request.param == "with Numba" and importlib.util.find_spec("numba") is None:
+        pytest.skip("numba is not installed")
     if request.param == "without":
         for name in ("affine", "cross_entropy", "relu", "updates"):
             monkeypatch.setattr(f"xpnet_backends.numpy_{name}.loops", None)
