@@ -33,6 +33,8 @@ from xpnet.backend import get_backend
 from xpnet.layers import Affine, Convolution, Layer, MaxPooling, Relu
 from xpnet.networks import Network
 from xpnet.optimizers import SGD
+from xpnet.training.batches import first_counter
+from xpnet.training.step import first_carry, training_step, with_kernels
 
 Array = Any
 Step = Callable[[], float]  # trains once, and gives the loss before
@@ -80,15 +82,16 @@ def xpnet_step(name: str) -> Step:
         layers += [Convolution(next(given), next(given), pad=pad), Relu()]
         layers += [MaxPooling(2, 2)] if k % every == 0 else []
     layers += [Affine(next(given), next(given)), Relu(), Affine(next(given), next(given))]
-    network = Network(layers).with_kernels(get_backend("numpy").kernels)
-    optimizer = SGD(LR)
-    state = optimizer.init(network.params)
+    network, optimizer, backend = Network(layers), SGD(LR), get_backend("numpy")
+    fast = network.with_kernels(backend.kernels)
+    compiled = backend.compile(training_step(fast, with_kernels(optimizer, backend), False),
+                               donate=True, record=True)
+    carry = first_carry(network, optimizer, first_counter(0))
+    batch = {"x": images, "t": labels}
 
     def step() -> float:
-        nonlocal state
-        loss, grads = network.loss_and_gradient(images, labels)
-        params, state = optimizer.update(network.params, grads, state)
-        network.params.update(params)
+        nonlocal carry
+        carry, loss = compiled(carry, batch, None)
         return float(loss)
 
     return step

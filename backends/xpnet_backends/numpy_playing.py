@@ -69,6 +69,9 @@ class PlayedStep:
         elif take.is_like(self._takes[0]):
             take.lead_back_to(self._takes[0])
             self._takes.append(take)
+            self._before = None
+            for each in self._takes:
+                each.forget()
         else:
             self._can, self._takes = False, []
         return take.carry, take.out()
@@ -174,8 +177,7 @@ class _Take:
         self._out = recording.fixed(out)
         self._stay = [(k, arg) for k, arg in enumerate(args) if same[k]]
         self._change = [(k, _mapped(recording.fixed, a)) for k, a in enumerate(given) if not same[k]]
-        self._calls = recording.calls
-        self._played = [_quick(call) for call in self._calls]
+        self._played = [_quick(call) for call in recording.calls]
 
     def takes_carry(self, carry: Any) -> bool:
         """Take a carry from elsewhere, if it is of the same shapes."""
@@ -209,8 +211,11 @@ class _Take:
             places[id(end.base)] = start.base
             np.copyto(start, end)
         self.carry = other.given
-        self._calls = [moved(call, places) for call in self._calls]
-        self._played = [_quick(call) for call in self._calls]
+        self._played = [_quick(moved(call, places)) for call in self.recording.calls]
+
+    def forget(self) -> None:
+        """Let go of the memory that only recording wanted."""
+        del self.recording, self._held
 
 
 def _quick(call: Call) -> tuple[Callable[..., Any], tuple[Any, ...]]:

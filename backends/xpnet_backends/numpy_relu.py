@@ -25,7 +25,7 @@ def relu(x: Any) -> Any:
     if not _fits_loops(x):
         return plain_relu(x)
     y = np.empty_like(x)
-    loops.relu(x.reshape(-1), y.reshape(-1))
+    _relu(x, y)
     return y
 
 
@@ -36,10 +36,7 @@ def relu_backward(dout: Any, x: Any) -> Any:
     if _is_large(x) and (thread_count() > 1 or not _fits_loops(dout, x)):
         return _shared_relu_backward(dout, x)
     dx = np.empty_like(x)
-    if _fits_loops(dout, x):
-        loops.relu_backward(dout.reshape(-1), x.reshape(-1), dx.reshape(-1))
-        return dx
-    masked(dout, ~(x <= 0), out=dx)
+    _relu_backward(dout, x, dx)
     return dx
 
 
@@ -48,7 +45,7 @@ def _shared_relu(x: Any, *, out: Any = None) -> Any:
     y = np.empty_like(x) if out is None else out
 
     def work(first: int, last: int) -> None:
-        np.maximum(x[first:last], 0, out=y[first:last])
+        _relu(x[first:last], y[first:last])
 
     share(work, x.shape[0], at_a_time(x))
     return y
@@ -59,10 +56,24 @@ def _shared_relu_backward(dout: Any, x: Any, *, out: Any = None) -> Any:
     dx = np.empty_like(x) if out is None else out
 
     def work(first: int, last: int) -> None:
-        masked(dout[first:last], ~(x[first:last] <= 0), out=dx[first:last])
+        _relu_backward(dout[first:last], x[first:last], dx[first:last])
 
     share(work, x.shape[0], at_a_time(x))
     return dx
+
+
+def _relu(x: Any, y: Any) -> None:
+    if _fits_loops(x):
+        loops.relu(x.reshape(-1), y.reshape(-1))
+    else:
+        np.maximum(x, 0, out=y)
+
+
+def _relu_backward(dout: Any, x: Any, dx: Any) -> None:
+    if _fits_loops(dout, x):
+        loops.relu_backward(dout.reshape(-1), x.reshape(-1), dx.reshape(-1))
+    else:
+        masked(dout, ~(x <= 0), out=dx)
 
 
 def _is_large(x: Any) -> bool:
