@@ -29,7 +29,7 @@ _LOOKS = _properties("shape dtype device ndim requires_grad is_leaf layout items
 _FACTORIES = _functions("arange asarray eye linspace")
 PURE = _FACTORIES | _properties("mT T") | _functions(
     "abs add addcdiv addcmul addmm amax amin bitwise_and bitwise_or bitwise_xor bitwise_left_shift "
-    "bitwise_right_shift broadcast_to cat clamp concat contiguous conv2d cos div eq exp expand expm1 flatten ge gt "
+    "bitwise_right_shift broadcast_to cat clamp concat contiguous conv2d cos div eq exp expand expm1 flatten gather ge gt "
     "index_select le lerp log log1p log_softmax logical_and logical_not logical_or lt matmul maximum mean "
     "minimum mm mul ne neg permute pow reciprocal relu reshape rsqrt sigmoid sin softmax sqrt square "
     "squeeze stack sub sum take tanh to transpose unsqueeze where __and__ __eq__ __ge__ __getitem__ __gt__ "
