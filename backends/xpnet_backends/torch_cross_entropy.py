@@ -28,8 +28,8 @@ def softmax_cross_entropy(x: Any, t: Any, *, return_y: bool = False, **options: 
     e = torch.exp(shifted)
     total = torch.sum(e, 1, keepdim=True)
     nan = _column_of_nan(N, x.dtype, x.device)
-    of_labels = torch.gather(torch.cat([nan, shifted, nan], 1), 1, _places(t, C)[:, None])
-    loss = torch.div(torch.sub(torch.sum(torch.log(total)), torch.sum(of_labels)), N)
+    of_labels = torch.gather(torch.cat([nan, shifted, nan], 1), 1, torch.unsqueeze(_places(t, C), 1))
+    loss = torch.mean(torch.sub(torch.log(total), of_labels))
     return (loss, torch.div(e, total)) if return_y else loss
 
 

@@ -42,7 +42,7 @@ class Program:
     def __init__(self, recording: Recording, args: tuple[Any, ...], result: Any) -> None:
         self._constants = recording.constants
         self._kept: dict[str, Any] = {"like": _is_like}
-        calls, result = without_repetitions(recording, result)
+        calls, result = without_repetitions(rows_taken(recording), recording.groups, result)
         calls = needed(calls, result)
         names = [f"a{k}" for k in range(len(args))]
         used = {*variables([call[1:3] for call in calls]), *variables(result)}
@@ -62,6 +62,7 @@ class Program:
         ])
         scope: dict[str, Any] = {}
         exec(compile(source, "<recorded calls>", "exec"), scope)
+        self.source = source
         self.play, self.fits = scope["made"](*self._kept.values())
 
     def _name(self, a: Any) -> str:
@@ -194,10 +195,34 @@ def _key(given: Any) -> Any:
     return given if callable(given) else ("object", id(given))
 
 
-def without_repetitions(recording: Recording, result: Any) -> tuple[list[Call], Any]:
+def rows_taken(recording: Recording) -> list[Call]:
+    """Take rows by the numbers that are given, which count from the front, as they are.
+
+    array-api-compat lets them count from the end, too: `where(rows < 0, rows + N, rows)`. Here those
+    that do are an error.
+    """
+    made = {call.result: call for call in recording.calls if isinstance(call.result, Var)}
+
+    def rows(n: Any) -> Any:
+        where = made.get(n)
+        if where is None or where.function is not torch.where or len(where.args) != 3:
+            return n
+        negative, own = made.get(where.args[0]), where.args[2]
+        is_given = isinstance(own, Var) and recording.groups[own.number] < recording.given
+        same = negative is not None and negative.args == (own, 0) and (
+            negative.function in (torch.Tensor.__lt__, torch.Tensor.lt, torch.lt))
+        return own if is_given and same else n
+
+    return [call._replace(args=(*call.args[:2], rows(call.args[2])))
+            if call.function is torch.index_select and len(call.args) == 3 else call
+            for call in recording.calls]
+
+
+def without_repetitions(
+    recorded: list[Call], groups: list[int], result: Any
+) -> tuple[list[Call], Any]:
     """Leave out calls that give what is known already, and that nobody writes into."""
-    groups = recording.groups
-    written = {groups[n] for call in recording.calls if not call.pure
+    written = {groups[n] for call in recorded if not call.pure
                for n in variables((call.args, call.options, call.result))}
     handed_out = {groups[n] for n in variables(result)}
     calls: list[Call] = []
@@ -211,7 +236,7 @@ def without_repetitions(recording: Recording, result: Any) -> tuple[list[Call], 
             return type(given)(map(replaced, given))
         return {key: replaced(a) for key, a in given.items()} if isinstance(given, dict) else given
 
-    for call in recording.calls:
+    for call in recorded:
         call = call._replace(args=replaced(call.args), options=replaced(call.options))
         used = {groups[n] for n in variables((call.args, call.options))}
         if call.pure and isinstance(call.result, Var) and not (used & written):

@@ -87,8 +87,8 @@ class Recording(TorchFunctionMode):  # type: ignore[misc]
         self.groups: list[int] = []
         self.refused = ""
         self._numbers: dict[int, tuple[weakref.ref[Any], int]] = {}
-        self._places: list[int] = []
-        self._given = len(inputs)
+        self._places: list[Any] = []
+        self.given = len(inputs)
         for a in inputs:
             self._new(a)
         if len(self._numbers) != len(inputs):
@@ -119,17 +119,19 @@ class Recording(TorchFunctionMode):  # type: ignore[misc]
 
     def _write_down(self, call: Call, found: Any, written: list[int]) -> None:
         used = list(variables((call.args, call.options)))
-        fixed = {self.groups[n] for n in (*range(self._given), *self.constants)}
+        fixed = {self.groups[n] for n in (*range(self.given), *self.constants)}
         if not fixed.isdisjoint(written):
             self.refused = f"{call.function} writes into what it is given"
         elif isinstance(found, torch.Tensor):
-            if call.pure and self._knows(found):
+            if call.pure and (self._knows(found) or self._is_known_as_another(found, used)):
                 return  # nothing was to be done
             if call.pure and all(n in self.constants for n in used) and (
                     used or call.function in _FACTORIES):
                 self.variable(found)
             else:
                 self.calls.append(call._replace(result=self._result(found, used)))
+        elif found is None and call.function is torch.Tensor.__setitem__:
+            self.calls.append(call)
         elif isinstance(found, tuple | list) and all(
             a is None or isinstance(a, torch.Tensor) for a in found
         ):
@@ -141,6 +143,15 @@ class Recording(TorchFunctionMode):  # type: ignore[misc]
     def _knows(self, a: Any) -> bool:
         return id(a) in self._numbers and self._numbers[id(a)][0]() is a
 
+    def _is_known_as_another(self, found: Any, used: list[int]) -> bool:
+        """Tell whether this is the whole of another tensor, in its shape: then let it be that one."""
+        place = _place(found)
+        for n in used:
+            if place and self._places[n] == place:
+                self._numbers[id(found)] = weakref.ref(found), n
+                return True
+        return False
+
     def _result(self, a: Any, used: list[int]) -> Var:
         return self.variable(a) if self._knows(a) else Var(self._new(a, used))
 
@@ -149,8 +160,8 @@ class Recording(TorchFunctionMode):  # type: ignore[misc]
         number, place = len(self.groups), _place(a)
         self._numbers[id(a)] = weakref.ref(a), number
         self._places.append(place)
-        self.groups.append(
-            next((self.groups[n] for n in used if place and self._places[n] == place), number))
+        self.groups.append(next(
+            (self.groups[n] for n in used if place and self._places[n][:1] == place[:1]), number))
         return number
 
     def _of(self, given: Any) -> Any:
@@ -183,9 +194,11 @@ def _tensors(given: Any) -> Iterable[Any]:
         yield from _tensors(list(given.values()))
 
 
-def _place(a: Any) -> int:
-    """Give the address of a tensor's memory; 0 if it has none."""
-    return int(a.untyped_storage().data_ptr()) if a.layout is torch.strided else 0
+def _place(a: Any) -> tuple[Any, ...]:
+    """Give the address of a tensor's memory, and how it lies there; nothing if it has none."""
+    if a.layout is not torch.strided or not (address := a.untyped_storage().data_ptr()):
+        return ()
+    return address, a.storage_offset(), a.shape, a.stride(), a.dtype
 
 
 def _is_mask(key: Any) -> bool:
