@@ -29,7 +29,7 @@ def softmax_cross_entropy(x: Any, t: Any, *, return_y: bool = False, **options: 
     total = torch.sum(e, 1, keepdim=True)
     nan = _column_of_nan(N, x.dtype, x.device)
     of_labels = torch.gather(torch.cat([nan, shifted, nan], 1), 1, torch.unsqueeze(_places(t, C), 1))
-    loss = torch.mean(torch.sub(torch.log(total), of_labels))
+    loss = torch.div(torch.sum(torch.sub(torch.log(total), of_labels)), N)
     return (loss, torch.div(e, total)) if return_y else loss
 
 
@@ -40,8 +40,9 @@ def softmax_cross_entropy_backward(
     if y is None or not isinstance(dout, int | float) or not _is_usual(x, t, options):
         return plain_backward(dout, x, t, y=y, **options)
     N, C = x.shape
-    rows = torch.index_select(_one_hot(C, x.dtype, x.device), 0, _places(t, C))
-    return torch.sub(y, rows).mul_(float(dout) / N)
+    scale = float(dout) / N
+    rows = torch.index_select(_one_hot(C, -scale, x.dtype, x.device), 0, _places(t, C))
+    return torch.add(rows, y, alpha=scale)
 
 
 def _is_usual(x: Any, t: Any, options: Any) -> bool:
@@ -62,8 +63,8 @@ def _column_of_nan(N: int, dtype: Any, device: Any) -> Any:
 
 
 @functools.lru_cache(maxsize=8)
-def _one_hot(C: int, dtype: Any, device: Any) -> Any:
-    """Give the rows of the classes from -1 to C."""
-    rows = torch.eye(C, dtype=dtype, device=device)
+def _one_hot(C: int, one: float, dtype: Any, device: Any) -> Any:
+    """Give the rows of the classes from -1 to C, with `one` instead of 1."""
+    rows = one * torch.eye(C, dtype=dtype, device=device)
     nan = torch.full_like(rows[:1], math.nan)
     return torch.cat([nan, rows, nan])
