@@ -9,6 +9,7 @@ import torch
 
 from xpnet.backend import Backend, BackendError, Function
 from xpnet_backends.torch_kernels import KERNELS
+from xpnet_backends.torch_playing import PlayedFunction
 
 
 class TorchBackend(Backend):
@@ -48,8 +49,8 @@ class TorchBackend(Backend):
 
     def compile(self, function: Function, *, donate: bool = False, record: bool = False
                 ) -> Function:
-        """Run the step without autograd's bookkeeping."""
-        return torch.no_grad()(function)
+        """Run the step without autograd's bookkeeping; recorded, and then played, if so."""
+        return PlayedFunction(function) if record else torch.no_grad()(function)  # type: ignore[return-value]
 
 
 BACKEND = TorchBackend

@@ -12,10 +12,12 @@ import torch
 
 from xpnet.functional import batch_normalization as plain_batch_normalization
 from xpnet.functional import batch_normalization_backward as plain_batch_normalization_backward
-from xpnet.functional import relu_backward as plain_relu_backward
 from xpnet.functional.convolution import check_convolution
 from xpnet.functional.pooling import check_pooled, check_pooling
 from xpnet.functional.windows import Pair
+from xpnet_backends.torch_affine import affine, affine_backward, relu, relu_backward
+from xpnet_backends.torch_cross_entropy import softmax_cross_entropy, softmax_cross_entropy_backward
+from xpnet_backends.torch_updates import RULES
 
 __all__ = ["KERNELS"]
 
@@ -31,7 +33,7 @@ def convolution_backward(
 ) -> tuple[Any, Any, Any]:
     """Stand in for `xpnet.functional.convolution_backward`."""
     windows = check_convolution("convolution_backward", x, W, b, stride, pad, dout)
-    dx, dW, db = torch.ops.aten.convolution_backward(
+    dx, dW, db = torch.ops.aten.convolution_backward.default(
         dout, x, _channels_last(W), list(b.shape), windows.stride, windows.pad, dilation=(1, 1), transposed=False,
         output_padding=(0, 0), groups=1, output_mask=(with_dx, True, True),
     )
@@ -51,15 +53,8 @@ def max_pooling_backward(
     windows = check_pooling(where, x, pool_h, pool_w, stride, pad)
     check_pooled(where, dout, x, windows.output)
     lie = (windows.size, windows.stride, windows.pad, (1, 1), False)
-    _, indices = torch.ops.aten.max_pool2d_with_indices(x, *lie)
-    return torch.ops.aten.max_pool2d_with_indices_backward(dout, x, *lie, indices)
-
-
-def relu_backward(dout: Any, x: Any) -> Any:
-    """Stand in for `xpnet.functional.relu_backward`."""
-    if dout.shape != x.shape or dout.dtype != x.dtype:
-        return plain_relu_backward(dout, x)
-    return torch.ops.aten.threshold_backward(dout, x, 0)
+    _, indices = torch.ops.aten.max_pool2d_with_indices.default(x, *lie)
+    return torch.ops.aten.max_pool2d_with_indices_backward.default(dout, x, *lie, indices)
 
 
 def batch_normalization(
@@ -85,7 +80,7 @@ def batch_normalization_backward(
             or not _is_plain_batch(axis, x, gamma, beta)):
         return plain_batch_normalization_backward(
             dout, x, gamma, beta, axis=axis, eps=eps, mean=mean, var=var)
-    dx, dgamma, dbeta = torch.ops.aten.native_batch_norm_backward(
+    dx, dgamma, dbeta = torch.ops.aten.native_batch_norm_backward.default(
         dout, x, gamma, None, None, mean, torch.rsqrt(var + eps), True, eps, (True, True, True))
     return dx, dgamma, dbeta
 
@@ -96,8 +91,11 @@ def _is_plain_batch(axis: int, x: Any, *channels: Any) -> bool:
             and all(a.shape == x.shape[1:2] and a.dtype == x.dtype for a in channels))
 
 
-KERNELS: Mapping[str, Callable[..., Any]] = {
+KERNELS: Mapping[str, Callable[..., Any]] = RULES | {
     kernel.__name__: kernel
-    for kernel in (convolution, convolution_backward, max_pooling_backward, relu_backward,
-                   batch_normalization, batch_normalization_backward)
+    for kernel in (
+        affine, affine_backward, batch_normalization, batch_normalization_backward, convolution,
+        convolution_backward, max_pooling_backward, relu, relu_backward, softmax_cross_entropy,
+        softmax_cross_entropy_backward,
+    )
 }
