@@ -15,6 +15,7 @@ import pytest
 from variants import Variant, installed, make, params
 
 from xpnet import SGD, AdaGrad, Adam, AdamW, Momentum, Nesterov, RMSprop, functional
+from xpnet.optimizers import StepDecay
 
 Kernels = Mapping[str, Callable[..., Any]]
 BACKENDS = Path(__file__).parent.parent / "backends" / "xpnet_backends"
@@ -240,7 +241,7 @@ def test_torchs_normalization_leaves_what_is_unusual_to_the_functions() -> None:
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
 @pytest.mark.parametrize("shape", [(7, 5, 3), (1, 4, 2), (0, 3, 2)])
 def test_affine(at_work: tuple[Variant, Kernels], dtype: str, shape: tuple[int, ...]) -> None:
-    if at_work[0].id not in ("numpy", "strict"):
+    if at_work[0].id not in ("numpy", "torch"):
         return
     N, D, M = shape
     *dout, x, W, b = normal(0, dtype, (N, M), (N, D), (D, M), (M,))
@@ -260,7 +261,8 @@ def test_affine(at_work: tuple[Variant, Kernels], dtype: str, shape: tuple[int, 
 def test_softmax_cross_entropy(
     at_work: tuple[Variant, Kernels], dtype: str, labels: str
 ) -> None:
-    if at_work[0].id != "numpy":
+    variant, kernels = at_work
+    if variant.id not in ("numpy", "torch"):
         return
     x, = normal(0, dtype, (6, 4))
     x[1] += 50  # to be shifted
@@ -272,7 +274,6 @@ def test_softmax_cross_entropy(
         t[1:3] = -1, 4
     else:
         t = t.astype(labels)
-    kernels = at_work[1]
     loss = compare(at_work, "softmax_cross_entropy", [x, t])
     assert np.isnan(loss) == (labels == "outside")
     _, y = functional.softmax_cross_entropy(x, t, return_y=True)
@@ -280,8 +281,9 @@ def test_softmax_cross_entropy(
     for dout in (1, 0.5):
         if "softmax_cross_entropy" in kernels:
             expected = functional.softmax_cross_entropy_backward(dout, x, t, y=y)
-            found = kernels["softmax_cross_entropy_backward"](dout, x, t, y=y)
-            np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
+            found = kernels["softmax_cross_entropy_backward"](
+                dout, *map(variant.asarray, (x, t)), y=variant.asarray(y))
+            variant.check(found, expected, rtol=1e-4 if dtype != "float16" else 1e-3, atol=1e-6)
     compare(at_work, "softmax_cross_entropy", [x, t], label_smoothing=0.1)
     compare(at_work, "softmax_cross_entropy", [x, t], sample_weight=np.arange(6).astype(dtype))
     compare(at_work, "softmax_cross_entropy", [x[:0], t[:0]], return_y=True)
@@ -297,8 +299,8 @@ def test_updates_of_numpy_are_those_of_the_rules_bit_for_bit(
     optimizer: Any, dtype: str, at_work: tuple[Variant, Kernels], threads: Any,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    _, kernels = at_work
-    if "adam" not in kernels:
+    variant, kernels = at_work
+    if variant.id != "numpy" or "adam" not in kernels:
         return
     from xpnet_backends import numpy_updates
 
@@ -318,6 +320,29 @@ def test_updates_of_numpy_are_those_of_the_rules_bit_for_bit(
         np.testing.assert_array_equal(both[0][name], both[1][name])
         for key in optimizer.memory:
             np.testing.assert_array_equal(states[0][key][name], states[1][key][name])
+
+
+@pytest.mark.skipif(not installed("torch"), reason="torch is not installed")
+@pytest.mark.parametrize("optimizer", [
+    SGD(0.1), SGD(0.1, weight_decay=0.2), SGD(0.1, weight_decay=0.2, decoupled=True),
+    SGD(StepDecay(0.1, every=1)), Momentum(0.1), Nesterov(0.1), AdaGrad(0.1), RMSprop(0.1),
+    Adam(0.1), AdamW(0.1), Adam(0.1, weight_decay=0.2), Adam(StepDecay(0.1, every=1)),
+], ids=str)
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_updates_of_torch(optimizer: Any, dtype: str) -> None:
+    torch = make("torch")
+    fast = optimizer.with_kernels(torch.backend.kernels)
+    params = {"W": torch.asarray(normal(0, dtype, (7, 9))[0])}
+    states, both = [optimizer.init(params)] * 2, [params, params]
+    for step in range(3):
+        grads = {"W": torch.asarray(normal(step + 1, dtype, (7, 9))[0])}
+        for k, rule in enumerate((optimizer, fast)):
+            both[k], states[k] = rule.update(both[k], grads, states[k])
+    rtol = {"float16": 1e-3, "float32": 1e-5, "float64": 1e-13}[dtype]
+    for found, expected in ((both[1], both[0]), *((states[1][key], states[0][key])
+                                                  for key in optimizer.memory)):
+        torch.check(found["W"], expected["W"].numpy(), rtol=rtol, atol=rtol / 100)
+    torch.check(params["W"], normal(0, dtype, (7, 9))[0], rtol=0)
 
 
 def test_a_rule_of_ones_own_has_no_stand_in() -> None:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
 
-from variants import make  # noqa: E402
-from xpnet_backends.torch_playing import PlayedFunction  # noqa: E402
+from variants import make
+from xpnet_backends.torch_playing import PlayedFunction
 
-from xpnet import (  # noqa: E402
+from xpnet import (
     SGD,
     AdaGrad,
     Adam,
@@ -31,10 +31,10 @@ from xpnet import (  # noqa: E402
     TwoLayerNet,
     fit,
 )
-from xpnet.optimizers import CosineDecay, StepDecay  # noqa: E402
-from xpnet.training.batches import epoch_batches, first_counter  # noqa: E402
-from xpnet.training.nested import copied, flatten  # noqa: E402
-from xpnet.training.step import first_carry, training_step, with_kernels  # noqa: E402
+from xpnet.optimizers import CosineDecay, StepDecay
+from xpnet.training.batches import epoch_batches, first_counter
+from xpnet.training.nested import copied, flatten
+from xpnet.training.step import first_carry, training_step, with_kernels
 
 BACKEND = make("torch").backend
 RNG = np.random.default_rng(0)
@@ -322,7 +322,7 @@ def test_predictions_are_played() -> None:
     expected = net.with_kernels(BACKEND.kernels).predict(x[:7])
     for _ in range(5):
         assert torch.equal(predictor(x[:7]), expected)
-    assert predictor._scores._program is not None
+    assert cast(PlayedFunction, predictor._scores)._program is not None
 
 
 def test_fit_plays() -> None:

@@ -7,7 +7,7 @@ import importlib
 import importlib.util
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from importlib.metadata import entry_points
 from types import MappingProxyType
@@ -104,6 +104,14 @@ class Backend(ABC):
         """
         wanted = None if dtype is None else self.dtype(dtype)
         return self.namespace.asarray(x, dtype=wanted, device=self.device)
+
+    def parts(self, x: np.ndarray[Any, Any], first: int = 0) -> Iterator[Array]:
+        """Give `x[first]`, `x[first + 1]`, … of a host array, each for a compiled function.
+
+        By default they are views of what is moved to this device at once.
+        """
+        moved = self.asarray(x)
+        return (moved[k, ...] for k in range(first, len(x)))
 
     @abstractmethod
     def to_numpy(self, x: Array) -> np.ndarray[Any, Any]:

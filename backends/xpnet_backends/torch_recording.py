@@ -156,7 +156,7 @@ class Recording(TorchFunctionMode):  # type: ignore[misc]
         return self.variable(a) if self._knows(a) else Var(self._new(a, used))
 
     def _new(self, a: Any, used: Iterable[int] = ()) -> int:
-        """Number a tensor, and find out with which of those it was computed of it shares memory."""
+        """Give a tensor a number, and its group: those whose memory it shares, of the tensors `used`."""
         number, place = len(self.groups), _place(a)
         self._numbers[id(a)] = weakref.ref(a), number
         self._places.append(place)

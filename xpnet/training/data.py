@@ -84,9 +84,8 @@ class Data:
         if self._streams:
             yield from _ahead(self._gathered(rows) for rows in order[first:])
             return
-        rows_of = self._backend.asarray(self._numbers(order))
-        for k in range(first, len(order)):
-            yield self.arrays, rows_of[k, ...]
+        for rows in self._backend.parts(self._numbers(order), first):
+            yield self.arrays, rows
 
     def _gathered(self, rows: NDArray[Any]) -> Batch:
         numbers = self._numbers(rows)
