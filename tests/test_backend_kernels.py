@@ -122,7 +122,9 @@ def compare(
     changes: list[Callable[[Any], Any]] = [np.copy, twisted]
     for change in changes if variant.id == "numpy" else changes[:1]:
         inputs = [change(a) if variant.id == "numpy" else variant.asarray(a) for a in arrays]
-        actual = kernels[name](*inputs, *arguments, **keywords)
+        moved = {key: variant.asarray(given) if isinstance(given, np.ndarray) else given
+                 for key, given in keywords.items()}
+        actual = kernels[name](*inputs, *arguments, **moved)
         for a, e in zip(*((r if isinstance(r, tuple) else (r,)) for r in (actual, expected)),
                         strict=True):
             if e is None:  # a dx that is not wanted
@@ -338,7 +340,7 @@ def test_updates_of_torch(optimizer: Any, dtype: str) -> None:
         grads = {"W": torch.asarray(normal(step + 1, dtype, (7, 9))[0])}
         for k, rule in enumerate((optimizer, fast)):
             both[k], states[k] = rule.update(both[k], grads, states[k])
-    rtol = {"float16": 1e-3, "float32": 1e-5, "float64": 1e-13}[dtype]
+    rtol = {"float16": 4e-3, "float32": 1e-5, "float64": 1e-13}[dtype]  # four of the last places
     for found, expected in ((both[1], both[0]), *((states[1][key], states[0][key])
                                                   for key in optimizer.memory)):
         torch.check(found["W"], expected["W"].numpy(), rtol=rtol, atol=rtol / 100)
