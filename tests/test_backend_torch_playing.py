@@ -42,6 +42,13 @@ X = RNG.random((60, 28 * 28), dtype=np.float32)
 T = RNG.integers(0, 10, 60)
 
 
+@pytest.fixture(autouse=True)
+def no_grad() -> Iterator[None]:
+    """Compute without autograd's bookkeeping, the plain steps as well."""
+    with torch.no_grad():
+        yield
+
+
 def step_of(net: Any, optimizer: Any, shared: bool = False) -> Any:
     fast = net.with_kernels(BACKEND.kernels)
     return training_step(fast, with_kernels(optimizer, BACKEND), shared)
@@ -59,15 +66,14 @@ def run(net: Any, step: Any, optimizer: Any, arrays: Any = None, seed: Any = 0, 
         streamed: bool = False) -> Iterator[tuple[Any, Any]]:
     carry = carry_of(net, optimizer, seed)
     arrays = arrays or data()
-    with torch.no_grad():
-        for epoch in (1, 2):
-            for rows in epoch_batches(60, batch_size, seed, epoch):
-                rows = BACKEND.asarray(rows)
-                if streamed:
-                    carry, loss = step(carry, {name: a[rows] for name, a in arrays.items()}, None)
-                else:
-                    carry, loss = step(carry, arrays, rows)
-                yield carry, loss
+    for epoch in (1, 2):
+        for rows in epoch_batches(60, batch_size, seed, epoch):
+            rows = BACKEND.asarray(rows)
+            if streamed:
+                carry, loss = step(carry, {name: a[rows] for name, a in arrays.items()}, None)
+            else:
+                carry, loss = step(carry, arrays, rows)
+            yield carry, loss
 
 
 def assert_same(one: Any, other: Any) -> None:
@@ -149,8 +155,9 @@ def test_what_it_gives_is_nobody_elses() -> None:
     net, optimizer = multi(), Adam()
     played = PlayedFunction(step_of(net, optimizer))
     carries = []
-    for carry, loss in run(net, played, optimizer):
-        carries.append((carry, copied(carry), loss, float(loss)))
+    with torch.enable_grad():
+        for carry, loss in run(net, played, optimizer):
+            carries.append((carry, copied(carry), loss, float(loss)))
     for carry, before, loss, value in carries:
         assert_same(carry, before)
         assert float(loss) == value
@@ -298,7 +305,8 @@ def test_what_is_given_is_not_constant() -> None:
     played = play(lambda x: torch.arange(3.0, device=x.device), ones)
     played(ones).add_(7)
     assert torch.equal(played(ones), torch.arange(3.0))
-    assert not played(ones.requires_grad_()).requires_grad
+    with torch.enable_grad():
+        assert not played(ones.requires_grad_()).requires_grad
 
 
 @pytest.mark.parametrize("function", [
