@@ -91,6 +91,12 @@ def add_backend_options(parser: argparse.ArgumentParser, dtype: str | None = Non
                         help=f"of the parameters (default: {dtype or 'as in the file'})")
 
 
+def add_tf32_option(parser: argparse.ArgumentParser) -> None:
+    """Add the option that trades digits for speed on a GPU."""
+    parser.add_argument("--tf32", action=argparse.BooleanOptionalAction, default=False,
+                        help="multiply float32 matrices rounded to three digits: faster on CUDA GPUs")
+
+
 def add_seed_option(parser: argparse.ArgumentParser) -> None:
     """Add the option of what all random numbers follow from."""
     parser.add_argument("--seed", type=whole_number(0), default=0, metavar="N",
@@ -105,6 +111,8 @@ def find_backend(options: argparse.Namespace) -> Backend:
     backend = get_backend(":".join(parts) or "cpu")
     if options.dtype == "float64":
         backend.enable_float64()
+    if getattr(options, "tf32", False):
+        backend.enable_tf32()
     return backend
 
 

@@ -16,6 +16,7 @@ from _command import (
     Parser,
     add_backend_options,
     add_seed_option,
+    add_tf32_option,
     check_installed,
     find_backend,
     folder,
@@ -40,7 +41,7 @@ OPTIMIZERS = {"sgd": "SGD", "momentum": "Momentum", "nesterov": "Nesterov", "ada
               "rmsprop": "RMSprop", "adam": "Adam", "adamw": "AdamW"}
 RATES = {"sgd": 0.5, "momentum": 0.1, "nesterov": 0.1, "adagrad": 0.05}
 """The learning rates to begin with; of the others 0.001."""
-AT_ANY_TIME = ("backend", "device", "data_dir", "lr", "epochs", "patience")
+AT_ANY_TIME = ("backend", "device", "tf32", "data_dir", "lr", "epochs", "patience")
 """What a run that is resumed may go on with otherwise."""
 
 
@@ -48,6 +49,7 @@ def options() -> argparse.Namespace:
     """Read the command line; what a run that is resumed was begun with counts where it is silent."""
     parser = Parser(description=__doc__)
     add_backend_options(parser, dtype="float32")
+    add_tf32_option(parser)
     add_seed_option(parser)
     parser.add_argument("--dataset", default="mnist-5k",
                         help="mnist-5k (ships with xpnet), mnist or fashion-mnist")

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from variants import Variant, installed
+from variants import Variant, installed, make, params
 
 from xpnet import Backend, BackendError, available_backends, backend_of, get_backend
 
@@ -42,6 +42,21 @@ def test_asarray_casts_to_a_dtype_of_any_library(eager: Variant) -> None:
 def test_read_only_host_arrays_can_be_moved(eager: Variant) -> None:
     host = np.frombuffer(b"\1\2\3", np.uint8)
     eager.check(eager.backend.asarray(host), np.array([1, 2, 3], "uint8"))
+
+
+def test_many_are_brought_to_the_host_together(eager: Variant) -> None:
+    for shape in ((), (2,), (2, 3)):
+        host = np.random.default_rng(0).standard_normal((4, *shape))
+        found = eager.backend.to_numpy_all([eager.asarray(a) for a in host])
+        assert isinstance(found, np.ndarray)
+        np.testing.assert_array_equal(found, host)
+
+
+@pytest.mark.parametrize("name", params("numpy", "strict", "torch", "jax"))
+def test_tf32_is_for_gpus(name: str) -> None:
+    backend = make(name).backend
+    with pytest.raises(BackendError, match=f"{backend.name} on .* has no TF32"):
+        backend.enable_tf32()
 
 
 def test_arrays_know_their_backend(eager: Variant) -> None:

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 import sys
 from types import ModuleType
 
+import numpy as np
 import pytest
+from shell import ROOT, Shell
+from variants import installed
 
 from xpnet import BackendError, available_backends, backend_of, get_backend
+
+BACKENDS = ROOT / "backends" / "xpnet_backends"
 
 
 class Device:
@@ -43,15 +50,17 @@ def fake_cupy(monkeypatch: pytest.MonkeyPatch, gpus: int) -> None:
     cuda = ModuleType("cupy.cuda")
     vars(cuda).update(Device=Device, runtime=ModuleType("cupy.cuda.runtime"))
     vars(cuda.runtime).update(getDeviceCount=lambda: gpus)
-    vars(cupy).update(is_available=lambda: gpus > 0, __version__="14.2.0", cuda=cuda,
-                      ndarray=CupyArray)
+    vars(cupy).update(is_available=lambda: gpus > 0, __version__="14.2.0", cuda=cuda, ndarray=CupyArray,
+                      dtype=np.dtype, ElementwiseKernel=lambda *text: None)
     import array_api_compat
 
     monkeypatch.setitem(sys.modules, "cupy", cupy)
     monkeypatch.setitem(sys.modules, "array_api_compat.cupy", ModuleType("array_api_compat.cupy"))
     monkeypatch.setattr(array_api_compat, "cupy", sys.modules["array_api_compat.cupy"],
                         raising=False)
-    monkeypatch.delitem(sys.modules, "xpnet_backends.cupy_backend", raising=False)
+    for path in BACKENDS.glob("cupy_*.py"):  # to be imported anew, now and after this
+        monkeypatch.setitem(sys.modules, f"xpnet_backends.{path.stem}", None)
+        del sys.modules[f"xpnet_backends.{path.stem}"]
     monkeypatch.setattr("importlib.util.find_spec", lambda name: object())
 
 
@@ -81,3 +90,13 @@ def test_asking_for_a_gpu_makes_it_the_current_one(forget: pytest.MonkeyPatch) -
         assert Device.current == number
     assert backend_of(CupyArray(Device(1))) == get_backend("cuda:1")
     assert hash(get_backend("cuda:1")) == hash(get_backend("cupy:1"))
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="g++ is not installed")
+@pytest.mark.skipif(not installed("array_api_strict"), reason="array_api_strict is not installed")
+def test_what_a_gpu_will_run_first_runs_on_the_stand_in(shell: Shell) -> None:
+    files = [*sorted((ROOT / "tests").glob("test_backend_cupy_*.py")), ROOT / "tests" / "test_backend_kernels.py"]
+    done = shell.python("-m", "pytest", "-q", "-m", "cuda", "-p", "benchmarks.cuda_on_cpu.plugin",
+                        "-p", "no:cacheprovider", "--rootdir", ROOT, *files, gpu=True)
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert int(re.findall(r"(\d+) passed", done.stdout)[-1]) > 100

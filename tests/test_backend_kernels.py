@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import subprocess
 import sys
@@ -21,25 +20,11 @@ Kernels = Mapping[str, Callable[..., Any]]
 BACKENDS = Path(__file__).parent.parent / "backends" / "xpnet_backends"
 
 
-def cupys_kernels_on_numpy() -> Kernels:
-    """Read CuPy's file with NumPy in the place of CuPy, whose functions have the same names."""
-    spec = importlib.util.spec_from_file_location("cupy_kernels_on_numpy", BACKENDS / "cupy_kernels.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(sys.modules, "cupy", np)
-        spec.loader.exec_module(module)
-    return module.KERNELS
-
-
-@pytest.fixture(params=[*params("numpy", "torch", "jax", "cupy"), "cupy's on numpy",
-                        "numpy, in blocks", "numpy, 3 threads", "numpy, without Numba"])
+@pytest.fixture(params=[*params("numpy", "torch", "jax", "cupy"), "numpy, in blocks",
+                         "numpy, 3 threads", "numpy, without Numba"])
 def at_work(
     request: pytest.FixtureRequest, threads: Any, monkeypatch: pytest.MonkeyPatch
 ) -> tuple[Variant, Kernels]:
-    if request.param == "cupy's on numpy":
-        return make("numpy"), cupys_kernels_on_numpy()
     if request.param == "numpy, in blocks":
         threads(1, 400)  # of CONVOLUTIONS[1], two images at a time, and in the end one
     if request.param == "numpy, 3 threads":
@@ -186,6 +171,21 @@ def test_max_pooling(at_work: tuple[Variant, Kernels], dtype: str) -> None:
                       rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_dropout_masks_are_those_of_the_definition(at_work: tuple[Variant, Kernels], dtype: str) -> None:
+    variant, kernels = at_work
+    if "dropout_mask" not in kernels:
+        pytest.skip("there, the function itself is as fast")
+    for counter in ([3, 4], [-(2**31), -1], [[1, 2], [3, 4]]):
+        for shape in ((4, 5), (1,), (3, 2, 2), (0, 3)):
+            for ratio, stream in ((0.3, 0), (0.0, 7), (0.999, 2**32 - 1)):
+                host = np.array(counter, "int32")
+                expected = functional.dropout_mask(host, stream, shape, ratio, np.dtype(dtype))
+                found = kernels["dropout_mask"](
+                    variant.asarray(host), stream, shape, ratio, variant.backend.dtype(dtype))
+                variant.check(found, expected, rtol=0)
+
+
 def test_padding_gets_no_gradient_where_all_is_minus_infinity(at_work: tuple[Variant, Kernels]) -> None:
     arrays = [np.ones((1, 1, 2, 2)), np.full((1, 1, 2, 2), -np.inf)]
     dx = compare(at_work, "max_pooling_backward", arrays, 2, 2, stride=2, pad=1)
@@ -243,7 +243,7 @@ def test_torchs_normalization_leaves_what_is_unusual_to_the_functions() -> None:
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
 @pytest.mark.parametrize("shape", [(7, 5, 3), (1, 4, 2), (0, 3, 2)])
 def test_affine(at_work: tuple[Variant, Kernels], dtype: str, shape: tuple[int, ...]) -> None:
-    if at_work[0].id not in ("numpy", "torch"):
+    if at_work[0].id == "jax":
         return
     N, D, M = shape
     *dout, x, W, b = normal(0, dtype, (N, M), (N, D), (D, M), (M,))
@@ -259,12 +259,38 @@ def test_affine(at_work: tuple[Variant, Kernels], dtype: str, shape: tuple[int, 
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+@pytest.mark.parametrize("stacks", [(3, 3, 3), (1, 3, 3), (None, 3, 3), (3, 1, 1), (3, None, None), (1, 1, 3),
+                                    (1, 1, 1), (None, 3, 1)])
+def test_affine_of_stacks(
+    at_work: tuple[Variant, Kernels], dtype: str, stacks: tuple[int | None, ...]
+) -> None:
+    variant, kernels = at_work
+    if "stacked_affine" not in kernels:
+        pytest.skip("there, the function itself is as fast")
+    x, W, b = (a if n is None else np.stack([a + k for k in range(n)]) for n, a in
+               zip(stacks, normal(0, dtype, (4, 5), (5, 2), (2,)), strict=True))
+    dout = np.ones_like(functional.affine(x, W, b))
+    rtol = {"float16": 1e-2, "float32": 1e-4, "float64": 1e-11}[dtype]
+    variant.check(kernels["stacked_affine"](*map(variant.asarray, (x, W, b))), functional.affine(x, W, b),
+                  rtol=rtol, atol=rtol)
+    expected = functional.affine_backward(dout, x, W, b)
+    for with_dx in (True, False):
+        dx, *grads = kernels["stacked_affine_backward"](
+            *map(variant.asarray, (dout, x, W, b)), with_dx=with_dx)
+        variant.check_all(grads, expected[1:], rtol=rtol, atol=rtol)
+        if with_dx:
+            variant.check(dx, expected[0], rtol=rtol, atol=rtol)
+        else:
+            assert dx is None
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
 @pytest.mark.parametrize("labels", ["int64", "uint8", "int8", "one-hot", "outside"])
 def test_softmax_cross_entropy(
     at_work: tuple[Variant, Kernels], dtype: str, labels: str
 ) -> None:
     variant, kernels = at_work
-    if variant.id not in ("numpy", "torch"):
+    if variant.id == "jax":
         return
     x, = normal(0, dtype, (6, 4))
     x[1] += 50  # to be shifted
@@ -324,37 +350,48 @@ def test_updates_of_numpy_are_those_of_the_rules_bit_for_bit(
             np.testing.assert_array_equal(states[0][key][name], states[1][key][name])
 
 
-@pytest.mark.skipif(not installed("torch"), reason="torch is not installed")
+@pytest.mark.parametrize("library", params("torch", "cupy"))
 @pytest.mark.parametrize("optimizer", [
     SGD(0.1), SGD(0.1, weight_decay=0.2), SGD(0.1, weight_decay=0.2, decoupled=True),
     SGD(StepDecay(0.1, every=1)), Momentum(0.1), Nesterov(0.1), AdaGrad(0.1), RMSprop(0.1),
     Adam(0.1), AdamW(0.1), Adam(0.1, weight_decay=0.2), Adam(StepDecay(0.1, every=1)),
 ], ids=str)
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
-def test_updates_of_torch(optimizer: Any, dtype: str) -> None:
-    torch = make("torch")
-    fast = optimizer.with_kernels(torch.backend.kernels)
-    params = {"W": torch.asarray(normal(0, dtype, (7, 9))[0])}
+def test_updates_on_other_libraries(optimizer: Any, dtype: str, library: str) -> None:
+    xp = make(library)
+    fast = optimizer.with_kernels(xp.backend.kernels)
+    names = ["W", *map(str, range(9))]  # more than are updated at a time
+    params = dict(zip(names, map(xp.asarray, normal(0, dtype, (7, 9), *[(3,)] * 9)), strict=True))
     states, both = [optimizer.init(params)] * 2, [params, params]
     for step in range(3):
-        grads = {"W": torch.asarray(normal(step + 1, dtype, (7, 9))[0])}
+        grads = dict(zip(names, map(xp.asarray, normal(step + 1, dtype, (9, 7), *[(3,)] * 9)), strict=True))
+        grads["W"] = grads["W"].T
         for k, rule in enumerate((optimizer, fast)):
             both[k], states[k] = rule.update(both[k], grads, states[k])
     rtol = {"float16": 4e-3, "float32": 1e-5, "float64": 1e-13}[dtype]  # four of the last places
     for found, expected in ((both[1], both[0]), *((states[1][key], states[0][key])
                                                   for key in optimizer.memory)):
-        torch.check(found["W"], expected["W"].numpy(), rtol=rtol, atol=rtol / 100)
-    torch.check(params["W"], normal(0, dtype, (7, 9))[0], rtol=0)
+        for name in names:
+            xp.check(found[name], xp.backend.to_numpy(expected[name]), rtol=rtol, atol=rtol / 100)
+    xp.check(params["W"], normal(0, dtype, (7, 9))[0], rtol=0)
 
 
-def test_a_rule_of_ones_own_has_no_stand_in() -> None:
-    class Backwards(SGD):
-        def direction(self, g: Any, *memory: Any, **numbers: Any) -> Any:
-            return (-g,)
+@pytest.mark.parametrize("name", ["direction", "move", "moves"])
+def test_a_rule_of_ones_own_has_no_stand_in(name: str) -> None:
+    def direction(self: Any, g: Any, *memory: Any, **numbers: Any) -> Any:
+        return (-g,)
 
-    fast = Backwards(0.1).with_kernels(make("numpy").backend.kernels)
-    params, _ = fast.update({"W": np.ones(2)}, {"W": np.ones(2)}, {})
-    np.testing.assert_allclose(params["W"], 1.1)
+    def move(self: Any, p: Any, g: Any, memory: Any, lr: Any, numbers: Any) -> Any:
+        return (p + lr * g,)
+
+    def moves(self: Any, params: Any, grads: Any, memories: Any, rates: Any, numbers: Any) -> Any:
+        return [(p + lr * g,) for p, g, lr in zip(params, grads, rates, strict=True)]
+
+    own = {"direction": direction, "move": move, "moves": moves}
+    backwards = type("Backwards", (SGD,), {name: own[name]})(0.1)
+    for optimizer in (backwards, backwards.with_kernels(make("numpy").backend.kernels)):
+        params, _ = optimizer.update({"W": np.ones(2)}, {"W": np.ones(2)}, {})
+        np.testing.assert_allclose(params["W"], 1.1)
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
@@ -414,10 +451,12 @@ def test_which_kernels_there_are(at_work: tuple[Variant, Kernels]) -> None:
     variant, kernels = at_work
     convolution, pooling = {"convolution", "convolution_backward"}, {"max_pooling_backward"}
     normalization = {"batch_normalization", "batch_normalization_backward"}
+    cupys = {"affine_chain", "affine_chain_backward", "stacked_affine", "stacked_affine_backward", "dropout_mask",
+             "max_pooling"}
     small = {"sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "affine", "affine_backward",
              "softmax_cross_entropy", "softmax_cross_entropy_backward"}
     pays = {"numpy": convolution | pooling | {"max_pooling"}, "torch": convolution | pooling | normalization,
-            "jax": convolution, "cupy": convolution | pooling | {"max_pooling"}}
+            "jax": convolution, "cupy": convolution | pooling | cupys}
     assert kernels.keys() - {"relu", "relu_backward"} - small == pays[variant.id]
     assert small < make("numpy").backend.kernels.keys()
     assert make("strict").backend.kernels == {}

@@ -85,11 +85,12 @@ importlib.util.find_spec = lambda name, *rest: None if name == "cupy" else find_
 
 # As much of CuPy as is there before a GPU has been found.
 FAKE_CUPY = """
-import importlib.machinery, sys, types
+import importlib.machinery, numpy, sys, types
 cupy = types.ModuleType("cupy")
 cupy.__spec__ = importlib.machinery.ModuleSpec("cupy", None)
 cupy.__version__ = "14.0.0"
 cupy.is_available = lambda: {gpus} > 0
+cupy.dtype, cupy.ElementwiseKernel = numpy.dtype, lambda *text: None
 cupy.cuda = types.SimpleNamespace(runtime=types.SimpleNamespace(getDeviceCount=lambda: {gpus}))
 sys.modules["cupy"] = cupy
 sys.modules["array_api_compat.cupy"] = types.ModuleType("array_api_compat.cupy")
@@ -113,6 +114,21 @@ def test_cupy_without_a_gpu(shell: Shell, options: str) -> None:
 def test_a_gpu_that_is_not_there(shell: Shell) -> None:
     refused(shell, "train.py --device cuda:7", "no CUDA GPU '7'", "cuda:0, cuda:1",
             prelude=FAKE_CUPY.format(gpus=2))
+
+
+@pytest.mark.parametrize("library", params("numpy", "torch", "jax"))
+def test_tf32_without_a_gpu(shell: Shell, library: str) -> None:
+    refused(shell, f"train.py --tf32 --backend {library}", library, "has no TF32")
+
+
+def test_a_run_with_tf32_goes_on_without_a_gpu(shell: Shell) -> None:
+    shell.train("--quiet", "--no-plot", "--epochs", 1, "--out", "run")
+    path = shell.folder / "run" / "options.json"
+    path.write_text(path.read_text().replace('"tf32": false', '"tf32": true'))
+    refused(shell, "train.py --quiet --no-plot --epochs 2 --resume run", "has no TF32")
+    done = shell.train("--quiet", "--no-plot", "--epochs", 2, "--resume", "run", "--no-tf32")
+    assert done.returncode == 0, done.stderr
+    assert '"tf32": false' in path.read_text()
 
 
 @pytest.mark.parametrize(("gpus", "listed"), [(0, False), (1, True)])

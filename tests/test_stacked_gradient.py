@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from variants import Variant
 
-from xpnet.stacked_gradient import stacked_numerical_gradient
+from xpnet.stacked_gradient import chunk_elements, stacked_numerical_gradient
 
 
 @pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
@@ -35,7 +35,7 @@ def test_a_stacked_f_may_return_a_view(eager: Variant) -> None:
 def test_stacks_of_every_size_and_members(
     eager: Variant, chunk: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("xpnet.stacked_gradient.CHUNK", chunk)
+    monkeypatch.setattr("xpnet.stacked_gradient.chunk_elements", lambda x: chunk)
     host = np.random.default_rng(0).standard_normal((2, 3, 4))
     x = eager.asarray(host)
 
@@ -47,6 +47,22 @@ def test_stacks_of_every_size_and_members(
         gradient = stacked_numerical_gradient(f, x, stack_axes=stack_axes)
         eager.check(gradient, 3 * host**2, rtol=1e-8, atol=1e-8)
         eager.check(x, host, rtol=0)
+
+
+def test_stacks_are_longer_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = np.zeros(3)
+    assert 8 * chunk_elements(x) == 8 * 2**20  # bytes
+    for name in ("cuda:0", "<CUDA Device 0>", "mps:0", "gpu:0", "TPU_0"):
+        monkeypatch.setattr("xpnet.stacked_gradient.device", lambda x, name=name: name)
+        assert 8 * chunk_elements(x) == 128 * 2**20
+
+
+@pytest.mark.cuda
+def test_cupy_computes_on_a_gpu() -> None:
+    cupy = pytest.importorskip("cupy")
+    if not cupy.is_available():
+        pytest.skip("no CUDA GPU here")
+    assert chunk_elements(cupy.zeros(3)) == 2**24
 
 
 def test_nonsense(eager: Variant) -> None:

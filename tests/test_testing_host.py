@@ -9,11 +9,9 @@ from variants import Host, Variant, installed, make
 
 from xpnet.testing._host import (
     Draws,
-    chunk_elements,
     float64_is_on,
     float64_switched,
     has_float64,
-    is_accelerator,
     is_array,
     quiet,
 )
@@ -135,24 +133,6 @@ def test_warnings_are_quiet_for_a_while() -> None:
         assert np.isinf(np.ones(1) / 0)[0]
     with pytest.warns(RuntimeWarning, match="invalid value"):
         np.log(np.asarray([-1.0]))
-
-
-def test_a_stack_is_longer_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    x = np.zeros(3)
-    assert not is_accelerator(x)
-    assert 8 * chunk_elements(x) == 8 * 2**20  # bytes
-    for name in ("cuda:0", "<CUDA Device 0>", "mps:0", "gpu:0", "TPU_0"):
-        monkeypatch.setattr("xpnet.testing._host.device", lambda x, name=name: name)
-        assert is_accelerator(x)
-        assert 8 * chunk_elements(x) == 128 * 2**20
-
-
-@pytest.mark.cuda
-def test_cupy_computes_on_a_gpu() -> None:
-    cupy = pytest.importorskip("cupy")
-    if not cupy.is_available():
-        pytest.skip("no CUDA GPU here")
-    assert is_accelerator(cupy.zeros(3))
 
 
 def test_what_an_array_is(eager: Variant) -> None:

@@ -22,6 +22,7 @@ from xpnet import (
     Residual,
     Sequential,
     SoftmaxWithLoss,
+    TwoLayerNet,
 )
 from xpnet.functional._array import array_namespace
 from xpnet.initializers import Initializer
@@ -210,3 +211,17 @@ def test_where_is_looked_for_in_a_network_with_random_numbers() -> None:
     with pytest.raises(NonFiniteLossError, match=r"at step \d the output of Affine\d held"):
         train(net, x, t, optimizer=SGD(1e200))
     assert_equal(net, deep_network(make("numpy")))
+
+
+@pytest.mark.parametrize("library", params("numpy", "strict", "torch", "jax", "cupy"))
+def test_the_step_that_went_wrong_is_looked_at_as_it_began(library: str) -> None:
+    xp = make(library)
+    rng = np.random.default_rng(0)
+    x, t = xp.asarray(100 * rng.standard_normal((60, 4)), "float32"), xp.asarray(rng.integers(0, 3, 60))
+
+    def rate(step: Any) -> Any:
+        return xp.namespace.where(step < 15, 0.1 + 0 * step, 3e38 + 0 * step)
+
+    net = TwoLayerNet(4, 8, 3, "he", seed=0, backend=xp.backend, dtype="float32")
+    with pytest.raises(NonFiniteLossError, match="at step 4 the optimiser's update held"):
+        train(net, x, t, optimizer=SGD(rate), epochs=4, seed=1)

@@ -5,7 +5,14 @@ whatever follows the array API standard.
 """
 
 from xpnet import datasets, functional, layers, losses, metrics, optimizers, training
-from xpnet.backend import Backend, BackendError, available_backends, backend_of, get_backend
+from xpnet.backend import (
+    Backend,
+    BackendError,
+    DeviceMemoryError,
+    available_backends,
+    backend_of,
+    get_backend,
+)
 from xpnet.datasets import DatasetError, load_mnist
 from xpnet.gradient import numerical_gradient
 from xpnet.layers import (
@@ -71,6 +78,7 @@ __all__ = [
     "CosineDecay",
     "DatasetError",
     "DeepConvNet",
+    "DeviceMemoryError",
     "Dropout",
     "EarlyStopping",
     "Flatten",

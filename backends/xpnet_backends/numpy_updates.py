@@ -1,4 +1,4 @@
-"""Stand-ins for `xpnet.optimizers.Optimizer.move`: one pass over the memory, or parts that stay in the cache."""
+"""Stand-ins for `xpnet.optimizers.Optimizer.moves`: one pass over the memory, or parts that stay in the cache."""
 
 from __future__ import annotations
 
@@ -15,6 +15,14 @@ loops = compiled_loops("numpy_numba_updates")
 
 PART = 2**16
 """Numbers updated at a time: 256 KiB of float32."""
+
+
+def moves(
+    optimizer: Any, params: Sequence[Any], grads: Sequence[Any], memories: Sequence[Sequence[Any]],
+    rates: Sequence[Any], numbers: Mapping[str, Any],
+) -> list[tuple[Any, ...]]:
+    """Stand in for `xpnet.optimizers.Optimizer.moves`."""
+    return [move(optimizer, *each, numbers) for each in zip(params, grads, memories, rates, strict=True)]
 
 
 def move(
@@ -69,4 +77,4 @@ def zero_dimensional(number: Any, dtype: Any) -> Any:
     return number if isinstance(number, np.ndarray) else np.asarray(number, dtype)
 
 
-RULES = dict.fromkeys(("sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam"), move)
+RULES = dict.fromkeys(("sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam"), moves)

@@ -8,7 +8,8 @@ from typing import Any
 
 import torch
 
-from xpnet_backends.torch_program import Program, are_same, leaves, mapped, signature
+from xpnet_backends.nested import leaves, mapped
+from xpnet_backends.torch_program import Program, are_same, signature
 from xpnet_backends.torch_recording import Recording
 
 __all__ = ["PlayedFunction"]

@@ -5,14 +5,15 @@ from __future__ import annotations
 import itertools
 import math
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
 
+from xpnet_backends.nested import leaves
 from xpnet_backends.torch_recording import Call, Recording, Var, variables
 
-__all__ = ["Program", "are_same", "leaves", "mapped", "signature"]
+__all__ = ["Program", "are_same", "signature"]
 
 
 class Program:
@@ -128,27 +129,6 @@ class Program:
         gone = [f"v{n}" for n in sorted(dead) if n not in self._constants]
         if gone:
             yield " = ".join([*gone, "None"])
-
-
-def leaves(tree: Any, place: str = "") -> Iterator[tuple[str, Any]]:
-    """Give what is no dictionary, tuple or list, and the expression for where it lies."""
-    if isinstance(tree, Mapping):
-        for key, a in tree.items():
-            yield from leaves(a, f"{place}[{key!r}]")
-    elif isinstance(tree, tuple | list):
-        for k, a in enumerate(tree):
-            yield from leaves(a, f"{place}[{k}]")
-    else:
-        yield place, tree
-
-
-def mapped(f: Callable[[Any], Any], tree: Any) -> Any:
-    """Give the same tree with `f(leaf)` in the place of each leaf."""
-    if isinstance(tree, Mapping):
-        return {name: mapped(f, a) for name, a in tree.items()}
-    if isinstance(tree, tuple | list):
-        return (tuple if isinstance(tree, tuple) else list)(mapped(f, a) for a in tree)
-    return f(tree)
 
 
 def signature(tree: Any) -> tuple[Any, ...]:

@@ -1,4 +1,4 @@
-"""Stand-ins for `xpnet.optimizers.Optimizer.move`: fewer passes over the memory."""
+"""Stand-ins for `xpnet.optimizers.Optimizer.moves`: fewer passes over the memory."""
 
 from __future__ import annotations
 
@@ -49,6 +49,14 @@ def adam(optimizer: Any, g: Any, memory: Any, numbers: Any) -> tuple[Any, ...]:
 _DIRECTIONS = {rule.__name__: rule for rule in (sgd, momentum, nesterov, adagrad, rmsprop, adam)}
 
 
+def moves(
+    optimizer: Any, params: Sequence[Any], grads: Sequence[Any], memories: Sequence[Sequence[Any]],
+    rates: Sequence[Any], numbers: Mapping[str, Any],
+) -> list[tuple[Any, ...]]:
+    """Stand in for `xpnet.optimizers.Optimizer.moves`."""
+    return [move(optimizer, *each, numbers) for each in zip(params, grads, memories, rates, strict=True)]
+
+
 def move(
     optimizer: Any, p: Any, g: Any, memory: Sequence[Any], lr: Any, numbers: Mapping[str, Any]
 ) -> tuple[Any, ...]:
@@ -69,4 +77,4 @@ def move(
     return torch.addcdiv(p, direction, divisor, value=-lr), *memory
 
 
-RULES = dict.fromkeys(_DIRECTIONS, move)
+RULES = dict.fromkeys(_DIRECTIONS, moves)

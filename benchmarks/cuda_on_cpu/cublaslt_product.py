@@ -148,7 +148,7 @@ def _finished(epilogue: int, left: Host, right: Host, out: Host, vector: Host, m
     elif epilogue & AUX:
         out = np.where(np.unpackbits(mask, axis=-1, bitorder="little")[:, :, :rows].mT, out, 0)
     if epilogue & RELU:
-        out = np.maximum(out, 0)
+        out = np.where(out > 0, out, 0)  # NaN becomes 0, as is said of the library
     if epilogue & BGRAD:
         vector[...] = out.sum(axis=2)
     if epilogue & BGRADA:

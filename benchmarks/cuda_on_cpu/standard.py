@@ -21,6 +21,7 @@ from benchmarks.cuda_on_cpu.array import (
 from benchmarks.cuda_on_cpu.creation import array, empty_like
 from benchmarks.cuda_on_cpu.devices import Device, devices
 from benchmarks.cuda_on_cpu.execution import call, leaves, mapped
+from benchmarks.cuda_on_cpu.host import note_copy_from_host
 from benchmarks.cuda_on_cpu.strict import DEVICE, DTYPES, is_float16, strict, to_strict
 
 __all__ = ["namespace"]
@@ -69,12 +70,18 @@ def namespace(cupy: ModuleType) -> ModuleType:
     return module
 
 
+ARRAYS = 8
+"""How many arrays CuPy puts together without bringing their addresses from the host."""
+
+
 def function(name: str, f: Callable[..., Any]) -> Callable[..., Any]:
     """Make a function of array-api-strict one of arrays of the stand-in."""
     @functools.wraps(f)
     def on_device(*args: Any, **kwargs: Any) -> Any:
         if name in PRODUCTS:
             refuse_products()
+        if name in ("concat", "stack") and len(args[0]) > ARRAYS:
+            note_copy_from_host()
         for device in [kwargs.pop("device", None)]:
             if not isinstance(device, Device | int | None):
                 raise TypeError(f"Unsupported device type {device!r}")

@@ -15,6 +15,10 @@ def check_affine(x: Array, W: Array, b: Array, *dout: Array) -> None:
             "affine wants x of shape (…, N, D), W (…, D, M) and b (…, M); "
             f"got x {tuple(x.shape)}, W {tuple(W.shape)}, b {tuple(b.shape)}"
         )
+    for each in dout:
+        if each.ndim < 2 or each.shape[-2:] != (x.shape[-2], W.shape[-1]):
+            raise ValueError("affine_backward wants dout of shape (…, N, M) with N = "
+                             f"{x.shape[-2]} and M = {W.shape[-1]}; got {tuple(each.shape)}")
     if any(a.dtype != x.dtype for a in (W, b, *dout)):
         raise TypeError("affine wants x, W, b and dout of one dtype; got "
                         + ", ".join(str(a.dtype) for a in (x, W, b, *dout)))

@@ -63,7 +63,8 @@ class Dropout(RandomLayer):
         own = own_ndim(x.ndim, stack_axes) or (
             x.ndim - stack_axes if x.ndim >= stack_axes + 2 else x.ndim)
         shape = tuple(x.shape[x.ndim - own:])
-        self.mask = dropout_mask(counter, self.stream, shape, self.dropout_ratio, x.dtype)
+        self.mask = self.fast(dropout_mask)(
+            counter, self.stream, shape, self.dropout_ratio, x.dtype)
         y = self.fast(dropout)(x, self.mask)
         self._y_shape = tuple(y.shape)
         return y

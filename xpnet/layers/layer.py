@@ -153,10 +153,13 @@ class Layer(Recordable, ABC):
         return fast
 
     def fast(self, function: Function) -> Function:
-        """Give the function, or, where nothing is stacked, what was put in its place."""
-        kernel = self._kernels.get(function.__name__, function)
-        stacked = kernel is not function and (self.stack_axes or self.stack_shape())
-        return function if stacked else kernel  # type: ignore[return-value]
+        """Give the function, or what was put in its place: in a stack, that of its name with `stacked_`."""
+        name = function.__name__
+        kernel, stacked = (self._kernels.get(key) for key in (name, f"stacked_{name}"))
+        if kernel is stacked is None:
+            return function
+        found = stacked if self.stack_axes or self.stack_shape() else kernel
+        return function if found is None else found  # type: ignore[return-value]
 
     def stack_shape(self) -> tuple[int, ...]:
         """Give the stack axes that the parameters have together; refuse what has none (ValueError)."""

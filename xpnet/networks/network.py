@@ -9,6 +9,7 @@ from typing import Any, Self
 from xpnet import metrics
 from xpnet.functional._array import Array, array_namespace
 from xpnet.layers import Layer, Sequential
+from xpnet.layers.affine_chain import with_chains, without_chains
 from xpnet.losses import Loss, SoftmaxWithLoss
 from xpnet.stacked_gradient import stacked_numerical_gradient
 
@@ -65,8 +66,15 @@ class Network(Sequential):
         return bound
 
     def with_kernels(self, kernels: Mapping[str, Callable[..., Any]]) -> Self:
-        """Give a copy that computes with these functions; see `Sequential.with_kernels`."""
+        """Give a copy that computes with these functions; see `Sequential.with_kernels`.
+
+        With "affine_chain" among them, Affine layers with Relus between them become one layer, but for those
+        within a layer made of layers.
+        """
         fast = super().with_kernels(kernels)
+        fast.layers = without_chains(fast.layers)
+        if "affine_chain" in kernels:
+            fast.layers = with_chains(fast.layers, kernels)
         fast.last_layer = self.last_layer.with_kernels(kernels)
         return fast
 

@@ -73,8 +73,16 @@ def rate_of_step(
     if stack != (len(now),):
         raise ValueError(f"{where} has {len(now)} learning rates, for a stack of as many networks: "
                          f"stack_axes=1 and parameters ({len(now)}, …); got stack axes {stack}")
-    return xp.stack([
+    return _joined([
         # full, not asarray, which would copy from the host at each step
-        rate if hasattr(rate, "shape") else xp.full((), rate, dtype=like.dtype, device=device(like))
+        rate[None] if hasattr(rate, "shape") else xp.full((1,), rate, dtype=like.dtype, device=device(like))
         for rate in now
     ])
+
+
+def _joined(numbers: Sequence[Array]) -> Array:
+    """Concatenate arrays, eight at a time: of more, CuPy brings the addresses from the host at each step."""
+    if len(numbers) == 1:
+        return numbers[0]
+    xp = array_namespace(*numbers[:1])
+    return _joined([xp.concat(numbers[k:k + 8]) for k in range(0, len(numbers), 8)])

@@ -82,9 +82,9 @@ class Optimizer(Recordable, ABC):
             raise TypeError(f"{self._name} wants decoupled to be a bool; got {self.decoupled!r}")
 
     def __init_subclass__(cls) -> None:
-        """Let a class that has its own `direction` not inherit what stands in for another one."""
+        """Let a class that has its own way to move not inherit what stands in for another one."""
         super().__init_subclass__()
-        if "direction" in vars(cls) and "rule" not in vars(cls):
+        if vars(cls).keys() & {"direction", "move", "moves"} and "rule" not in vars(cls):
             cls.rule = None
 
     @abstractmethod
@@ -106,13 +106,13 @@ class Optimizer(Recordable, ABC):
         return {}
 
     def with_kernels(self, kernels: Mapping[str, Callable[..., Any]]) -> Self:
-        """Give a copy whose `move` is done by the function of the rule's name, if there is one.
+        """Give a copy whose `moves` are done by the function of the rule's name, if there is one.
 
         Parameters
         ----------
         kernels : mapping
             As a backend has them: `Backend.kernels`. The function takes the optimizer, and then what
-            `move` takes.
+            `moves` takes.
         """
         fast = copy.copy(self)
         vars(fast)["_kernel"] = None if self.rule is None else kernels.get(self.rule)
@@ -181,13 +181,14 @@ class Optimizer(Recordable, ABC):
         step = state.get("step")
         lr = rate_of_step(self._name, self.lr, step, next(iter(wide.values())), stack)
         numbers = self.numbers(step, dtype) if self.counts else {}
-        move = self.move if self._kernel is None else functools.partial(self._kernel, self)
+        moves = self.moves if self._kernel is None else functools.partial(self._kernel, self)
+        found = moves(
+            [*wide.values()], [grads[name] for name in wide],
+            [[state[key][name] for key in self.memory] for name in wide],
+            [along_stack(lr, p) if isinstance(self.lr, tuple) else lr for p in wide.values()], numbers)
         new: dict[str, Array] = {}
         new_state: dict[str, Any] = {key: {} for key in self.memory}
-        for name, p in wide.items():
-            rate = along_stack(lr, p) if isinstance(self.lr, tuple) else lr
-            memory = [state[key][name] for key in self.memory]
-            after, *memory = move(p, grads[name], memory, rate, numbers)
+        for name, (after, *memory) in zip(wide, found, strict=True):
             new[name] = cast(after, params[name].dtype)
             for key, a in zip(self.memory, memory, strict=True):
                 new_state[key][name] = a
@@ -195,6 +196,26 @@ class Optimizer(Recordable, ABC):
             xp = array_namespace(step)
             new_state["step"] = xp.asarray(step + 1, dtype=step.dtype, device=device(step))
         return new, new_state
+
+    def moves(
+        self, params: Sequence[Array], grads: Sequence[Array], memories: Sequence[Sequence[Array]],
+        rates: Sequence[float | Array], numbers: Mapping[str, Array],
+    ) -> list[tuple[Array, ...]]:
+        """Give all parameters after a step, each with what is remembered: what `move` gives of each.
+
+        Parameters
+        ----------
+        params, grads : sequence of array
+            The parameters and their gradients.
+        memories : sequence of sequences of array
+            What was remembered for each.
+        rates : sequence of float or array
+            The learning rate of each.
+        numbers : mapping
+            What `numbers` gave.
+        """
+        return [self.move(*each, numbers)
+                for each in zip(params, grads, memories, rates, strict=True)]
 
     def move(
         self, p: Array, g: Array, memory: Sequence[Array], lr: float | Array,

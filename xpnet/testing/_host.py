@@ -17,14 +17,12 @@ from xpnet.functional._array import Array, array_namespace, device
 __all__ = [
     "Draws",
     "all_finite",
-    "chunk_elements",
     "difference",
     "equal",
     "float64_is_on",
     "float64_switched",
     "has_float64",
     "installed",
-    "is_accelerator",
     "is_array",
     "is_numpy",
     "jax_namespace",
@@ -115,20 +113,6 @@ def is_array(x: object) -> bool:
 def is_numpy(x: Array) -> bool:
     """Tell whether an array is NumPy's."""
     return isinstance(x, np.ndarray | np.generic)
-
-
-def is_accelerator(x: Array) -> bool:
-    """Tell whether `x` lies on a GPU or the like."""
-    return any(word in str(device(x)).lower() for word in ("cuda", "gpu", "tpu", "mps", "xpu"))
-
-
-def chunk_elements(x: Array) -> int:
-    """Give how many elements to evaluate in one stack on the device of `x`.
-
-    8 MiB of float64 on a CPU, the fastest there and small; 128 MiB on a GPU, which launches make
-    slow and has the memory.
-    """
-    return 2**24 if is_accelerator(x) else 2**20
 
 
 def installed(module: str) -> bool:

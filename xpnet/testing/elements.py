@@ -9,8 +9,7 @@ import array_api_compat
 
 from xpnet.functional._array import Array, array_namespace
 from xpnet.gradient import numerical_gradient
-from xpnet.stacked_gradient import stacked_numerical_gradient
-from xpnet.testing._host import chunk_elements
+from xpnet.stacked_gradient import chunk_elements, stacked_numerical_gradient
 from xpnet.testing.directions import check_directions
 from xpnet.testing.report import Element, VariableReport, severity
 from xpnet.testing.sites import Site, copied, norm, scale_of, total

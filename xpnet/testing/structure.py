@@ -15,8 +15,7 @@ from collections.abc import Callable
 
 from xpnet.functional._array import Array, array_namespace
 from xpnet.gradient import numerical_gradient
-from xpnet.stacked_gradient import stacked_numerical_gradient
-from xpnet.testing._host import chunk_elements
+from xpnet.stacked_gradient import chunk_elements, stacked_numerical_gradient
 from xpnet.testing.elements import check_against, check_elements, computes_stacks
 from xpnet.testing.precision import same
 from xpnet.testing.report import VariableReport

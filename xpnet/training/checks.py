@@ -49,20 +49,21 @@ def checked_data(
                              f"got {a.shape[0]}")
     if x.shape[0] == 0:
         raise ValueError(f"{which} data: at least one row wanted; got x of shape {tuple(x.shape)}")
-    data = Data(backend, arrays)
-    y = _scores_of_first_rows(which, network, data)
-    _check_finite(which, "x", x)
-    if isinstance(network.last_layer, SoftmaxWithLoss) and not is_one_hot(t, 2):
-        data.arrays["t"] = _class_numbers(which, data, y)
-    elif isinstance(network.last_layer, MeanSquaredError):
-        _check_finite(which, "t", t)
-    else:
-        _check_finite(which, "t", t, 0, 1)
-        if isinstance(network.last_layer, SoftmaxWithLoss):
-            _check_shares(which, t)
-    if weight is not None:
-        _check_finite(which, "weight", weight, 0)
-        check_weights(which, data)
+    with backend.memory_errors():
+        data = Data(backend, arrays)
+        y = _scores_of_first_rows(which, network, data)
+        _check_finite(which, "x", x)
+        if isinstance(network.last_layer, SoftmaxWithLoss) and not is_one_hot(t, 2):
+            data.arrays["t"] = _class_numbers(which, data, y)
+        elif isinstance(network.last_layer, MeanSquaredError):
+            _check_finite(which, "t", t)
+        else:
+            _check_finite(which, "t", t, 0, 1)
+            if isinstance(network.last_layer, SoftmaxWithLoss):
+                _check_shares(which, t)
+        if weight is not None:
+            _check_finite(which, "weight", weight, 0)
+            check_weights(which, data)
     return backend, data
 
 

@@ -139,4 +139,5 @@ def evaluate(
     backend, data = checked_data("evaluation", network, x, t, None)
     measure = Evaluation(network.with_kernels(backend.kernels), backend, data,
                          find_metrics(network, metrics), batch_size)
-    return measure({"params": dict(network.params), "state": dict(network.state)})
+    with backend.memory_errors():
+        return measure({"params": dict(network.params), "state": dict(network.state)})

@@ -106,6 +106,8 @@ def fit(
         If the loss or a parameter became NaN or infinite: with the step, and where in the network.
         The network holds what the last whole epoch left. In a stack, that one network comes to
         nothing does not stop the others.
+    DeviceMemoryError
+        If a GPU has not so much memory free as a step wants (CuPy).
     KeyboardInterrupt
         On Ctrl-C. The network then holds what was learnt so far, and so does a checkpoint; as after
         every other error, as of a callback.
@@ -116,41 +118,42 @@ def fit(
                    resume, history)
     seed = checked_seed(network, seed)
     backend, data = checked_data("training", network, x, t, sample_weight)
-    held = None
-    if is_share(validation):
-        rows, held_rows = split_rows(data.rows, validation, seed if isinstance(seed, int) else seed[0])
-        data, held = data.take(rows), data.take(held_rows)
-        check_weights("training", data)
-    elif isinstance(validation, Sequence):
-        _, held = checked_data("validation", network, *validation, None)
-    if batch_size > data.rows:
-        raise ValueError(f"fit wants at least one batch; got batch_size {batch_size} "
-                         f"for {data.rows} rows")
-    fast = network.with_kernels(backend.kernels)
-    history = History() if history is None else history
-    steps = data.rows // batch_size
-    counter = first_counter(seed, steps * (history.epochs[-1].epoch if history.epochs else 0))
-    carry = copied(first_carry(network, optimizer, backend.asarray(counter)))  # to be given away
-    measure = watch = None
-    if held is not None:
-        check_classes(network, data, held)
-        measure = Evaluation(fast, backend, held, find_metrics(network, metrics), batch_size)
-        tried = measure.try_out(carry)
-        if early_stopping is not None:
-            watch = Watch(early_stopping, backend)
-            watch.check(tried)
-
-    shared = network.stack_axes > 0 and isinstance(seed, int)
-    run = Run(backend, carry, history, watch, {
-        "rows": data.rows, "batch size": batch_size, "steps": steps, "seed": seed,
-        "optimizer": type(optimizer).__name__,
-        "monitor": None if early_stopping is None else early_stopping.monitor,
-        "layers": [type(layer).__name__ for layer in (*network.leaves(), network.last_layer)],
-    })
-    step = backend.compile(
-        training_step(fast, with_kernels(optimizer, backend), shared),
-        donate=True, record=network.is_recordable() and getattr(optimizer, "recordable", False))
     with ExitStack() as stack:
+        stack.enter_context(backend.memory_errors())
+        held = None
+        if is_share(validation):
+            rows, held_rows = split_rows(data.rows, validation, seed if isinstance(seed, int) else seed[0])
+            data, held = data.take(rows), data.take(held_rows)
+            check_weights("training", data)
+        elif isinstance(validation, Sequence):
+            _, held = checked_data("validation", network, *validation, None)
+        if batch_size > data.rows:
+            raise ValueError(f"fit wants at least one batch; got batch_size {batch_size} "
+                             f"for {data.rows} rows")
+        fast = network.with_kernels(backend.kernels)
+        history = History() if history is None else history
+        steps = data.rows // batch_size
+        counter = first_counter(seed, steps * (history.epochs[-1].epoch if history.epochs else 0))
+        carry = copied(first_carry(network, optimizer, backend.asarray(counter)))  # to be given away
+        measure = watch = None
+        if held is not None:
+            check_classes(network, data, held)
+            measure = Evaluation(fast, backend, held, find_metrics(network, metrics), batch_size)
+            tried = measure.try_out(carry)
+            if early_stopping is not None:
+                watch = Watch(early_stopping, backend)
+                watch.check(tried)
+
+        shared = network.stack_axes > 0 and isinstance(seed, int)
+        run = Run(backend, carry, history, watch, {
+            "rows": data.rows, "batch size": batch_size, "steps": steps, "seed": seed,
+            "optimizer": type(optimizer).__name__,
+            "monitor": None if early_stopping is None else early_stopping.monitor,
+            "layers": [type(layer).__name__ for layer in (*network.leaves(), network.last_layer)],
+        })
+        step = backend.compile(
+            training_step(fast, with_kernels(optimizer, backend), shared),
+            donate=True, record=network.is_recordable() and getattr(optimizer, "recordable", False))
         stack.enter_context(backend.threads_for(operations(network, batch_size)))
         if isinstance(checkpoints, str | os.PathLike):
             checkpoints = Checkpoints(checkpoints)

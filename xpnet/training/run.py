@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xpnet.backend import Backend
-from xpnet.functional._array import Array, array_namespace, sum_dtype
+from xpnet.functional._array import Array
 from xpnet.training.checkpoints import Checkpoints
 from xpnet.training.history import Epoch, History
 from xpnet.training.nested import copied
@@ -108,17 +108,11 @@ class Run:
         self._now = self._now._replace(carry=carry, steps=self.steps + 1)
 
     def read_losses(self) -> NDArray[Any]:
-        """Give the losses of this epoch's steps, `(steps,)` or `(steps, K)`; the device is waited for.
-
-        One by one: JAX would compile a stack of them anew for each number of steps, for seconds.
-        """
+        """Give the losses of this epoch's steps, `(steps,)` or `(steps, K)`; the device is waited for."""
         known = len(self._read)
-        fresh = []
-        for loss in self._losses[known:self.steps]:
-            wide = array_namespace(loss).astype(loss, sum_dtype(loss), copy=False)
-            fresh.append(self._backend.to_numpy(wide))
+        fresh = self._losses[known:self.steps]
         if fresh:
-            losses = np.asarray(fresh, dtype=np.float64)
+            losses = self._backend.to_numpy_all(fresh).astype(np.float64)
             self._read = np.concatenate([self._read, losses]) if known else losses
             self._losses[known:len(self._read)] = [None] * len(fresh)
         return self._read[:self.steps]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -91,7 +92,9 @@ class Trainer:
             self._hold(run.result)
         except NonFiniteLossError:
             raise
-        except BaseException:
+        except BaseException as error:
+            if isinstance(error, MemoryError):
+                traceback.clear_frames(error.__traceback__)  # which hold what filled the memory
             run.publish()
             if (run.steps or run.epoch > run.before + 1) and self._is_sound():
                 self._hold(run.carry)
@@ -171,7 +174,7 @@ class Trainer:
                 where = first_non_finite(self._network, carry, gathered(*batch, self._shared))
                 said += f"; at step {k + 1} {where} held the first NaN or infinity"
                 break
-            carry = after
+            carry = copied(after)  # which the next step may overwrite
         said += ": a smaller learning rate may help"
         saved = self._run.saved
         return NonFiniteLossError(said + (f"; the last checkpoint is {saved}" if saved else ""))

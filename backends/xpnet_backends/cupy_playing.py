@@ -1,0 +1,217 @@
+"""Functions and steps of training on CuPy: captured as CUDA graphs, each of which is then launched at one go."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import cupy
+
+from xpnet_backends.cupy_arguments import arrays, copy_to, fits, is_array, place_for, signature
+from xpnet_backends.cupy_places import leading_to
+from xpnet_backends.nested import mapped
+
+__all__ = ["PlayedFunction"]
+
+SHAPES = 8
+"""For how many sets of shapes of its arguments a function is captured."""
+ROOM = 1024
+"""How many results, of one number each, are given side by side, to be brought to the host at one go."""
+
+
+_copy_kernel = cupy.ElementwiseKernel("T x", "T y", "y = x", "xpnet_copy")
+"""A graph has two nodes for a copy that is no kernel."""
+
+
+class PlayedFunction:
+    """A pure function that is called again and again.
+
+    The second call with arguments of the same shapes is captured as a CUDA graph, which is launched from
+    then on; the function is called no more. What cannot be captured, as it looks at values or brings some
+    from the host, goes on being called.
+
+    Parameters
+    ----------
+    function : callable
+        The function, of arrays in nested dictionaries, tuples and lists, which it may also give.
+    device : cupy.cuda.Device
+        Where it computes.
+    carries : bool
+        Whether it is a step `(carry, *args) -> (carry, …)`, which is given the carry that it gave before.
+        There are two places for it, and two graphs, from each to the other: so nothing is copied, and what
+        a step was given is whole until it is done.
+
+    Attributes
+    ----------
+    refused : str
+        Why it goes on being called for arguments of some shapes, if so.
+    """
+
+    def __init__(self, function: Callable[..., Any], device: Any, carries: bool = False) -> None:
+        self._function, self._device, self._carries = function, device, carries
+        self._seen: dict[Any, list[int] | _Program | str] = {}
+        self._last: _Program | None = None
+        self._lock = threading.Lock()  # two threads would write to the same places
+        self.refused = ""
+
+    @property
+    def graphs(self) -> list[Any]:
+        """What was captured, as `cupy.cuda.Graph`."""
+        return [graph for program in self._seen.values() if isinstance(program, _Program)
+                for graph, _ in program.graphs]
+
+    def __call__(self, *args: Any) -> Any:
+        """Compute the function."""
+        with self._device:
+            with self._lock:
+                program = self._last
+                given = None if program is None else program.reads(args)
+                if given is None:
+                    program = self._looked_up(args)
+                    given = None if program is None else program.reads(args)
+                if program is not None and given is not None:
+                    self._last = program
+                    return program.play(args, given)
+            return self._function(*args)
+
+    def _looked_up(self, args: tuple[Any, ...]) -> _Program | None:
+        """Find what was captured for such arguments, or capture it, if it is time to."""
+        key = signature(args)
+        try:
+            known = self._seen.pop(key, None)
+        except TypeError:  # what cannot be compared
+            return None
+        if len(self._seen) == SHAPES:
+            del self._seen[next(iter(self._seen))]  # the one that was not asked for the longest
+        self._seen[key] = [*map(id, arrays(args))] if known is None else known
+        if known is None or isinstance(known, str) or (
+                isinstance(known, _Program) and known.reads(args) is not None):
+            return known if isinstance(known, _Program) else None
+        before, stay = (known.given, known.stay) if isinstance(known, _Program) else (
+            known, [True] * len(known))
+        stay = [s and id(a) == b for s, a, b in zip(stay, arrays(args), before, strict=True)]
+        try:
+            self._seen[key] = program = _Program(self._function, args, stay, self._carries)
+        except Exception as error:  # noqa: BLE001  if the call itself is wrong, it will say so
+            self._function(*args)
+            self._seen[key] = self.refused = f"{type(error).__name__}: {error}".partition("\n")[0]
+            return None
+        return program
+
+
+class _Program:
+    """A function, captured for arguments like these.
+
+    Parameters
+    ----------
+    function, carries
+        See `PlayedFunction`.
+    args : tuple
+        The arguments.
+    stay : list of bool
+        For each array in them, whether it is the same at each call, and read where it lies. For the others
+        there are places, to which they are copied. So it is with all that is carried.
+    """
+
+    def __init__(self, function: Callable[..., Any], args: tuple[Any, ...], stay: list[bool],
+                 carries: bool) -> None:
+        self.given, self.stay = [*map(id, arrays(args))], stay  # what stays is held, so that it keeps its id
+        rest = args[carries:]
+        cupy.cuda.get_current_stream().synchronize()  # what is given is there, for another stream too
+        cupy.get_default_memory_pool().free_all_blocks()  # of the call before: a graph has its own memory
+        self._pool = cupy.cuda.MemoryPool()
+        stream = cupy.cuda.Stream(non_blocking=True)
+        with cupy.cuda.using_allocator(self._pool.malloc), stream:
+            kept = iter(stay[len(arrays(args[:carries])):])
+            self._rest = mapped(lambda a: a if is_array(a) and next(kept) else place_for(a), rest)
+            self._copied = [place for place, a in zip(arrays(self._rest), arrays(rest), strict=True)
+                            if place is not a]
+            self.places = [mapped(place_for, args[0]) for _ in range(2)] if carries else []
+            for place, a in zip(arrays((self._rest, self.places[:1])), arrays((rest, args[:carries])), strict=True):
+                copy_to(place, a)
+            self._call(function, 0)  # kernels are compiled, and the pool grows as large as it has to be
+            stream.synchronize()
+            self.graphs = [self._captured(function, k, stream) for k in range(1 + carries)]
+
+    def reads(self, args: tuple[Any, ...]) -> list[Any] | None:
+        """Give the arrays that have to be copied to their places; None if this is not what to play."""
+        found: list[Any] = []
+        if not self.places:
+            return found if fits(args, self._rest, self._copied, found) else None
+        if not fits(args[1:], self._rest, self._copied, found):
+            return None
+        carry = args[0]
+        known = carry is self.places[0] or carry is self.places[1]
+        return found if known or signature(carry) == signature(self.places[0]) else None
+
+    def play(self, args: tuple[Any, ...], given: list[Any]) -> Any:
+        """Compute the function.
+
+        The carry that it gives lasts until the call after the next, if that is given this one.
+        """
+        for place, a in zip(self._copied, given, strict=True):
+            copy_to(place, a)
+        if not self.places:
+            (graph, results), = self.graphs
+            graph.launch()
+            return mapped(_Kept.copy, results)
+        carry = args[0]
+        k = 1 if carry is self.places[1] else 0
+        if carry is not self.places[k]:
+            for place, a in zip(arrays(self.places[k]), arrays(carry), strict=True):
+                copy_to(place, a)
+        graph, results = self.graphs[k]
+        graph.launch()
+        return self.places[1 - k], *mapped(_Kept.copy, results)
+
+    def _captured(self, function: Callable[..., Any], k: int, stream: Any) -> tuple[Any, Any]:
+        """Capture a call; give the graph, and what it gives besides what it carries."""
+        stream.begin_capture()
+        try:
+            results = self._call(function, k)
+        except BaseException:
+            with suppress(Exception):  # the graph is not whole
+                stream.end_capture()
+            raise
+        return stream.end_capture(), mapped(_Kept, results)
+
+    def _call(self, function: Callable[..., Any], k: int) -> Any:
+        """Call the function with what it carries in the k-th place, and lead that to the other place."""
+        if not self.places:
+            return function(*self._rest)
+        given, places = self.places[k], arrays(self.places[1 - k])
+        with leading_to(arrays(given), places):
+            carry, *results = function(given, *self._rest)
+        if signature(carry) != signature(given):
+            raise ValueError("what is carried has another form after the call")
+        moves = [(place, a) for place, a in zip(places, arrays(carry), strict=True)
+                 if a.data.ptr != place.data.ptr or a.strides != place.strides]
+        taken = {id(place.data.mem) for place in places}
+        moves = [(place, a.copy() if id(a.data.mem) in taken else a) for place, a in moves]
+        for place, a in moves:
+            _copy_kernel(a, place)
+        return tuple(results)
+
+
+class _Kept:
+    """What a graph gives, always in the same memory: of which copies are given away."""
+
+    def __init__(self, a: Any) -> None:
+        self._a, self._given = a, ROOM
+        self._room: Any = None
+
+    def copy(self) -> Any:
+        """Give a copy, which nobody else holds; of single numbers, side by side with the one before."""
+        a = self._a
+        if not is_array(a):
+            return a
+        if a.ndim:
+            return a.copy()
+        if self._given == ROOM:
+            self._given, self._room = 0, cupy.empty(ROOM, a.dtype)
+        place = self._room[self._given]
+        self._given += 1
+        copy_to(place, a)
+        return place

@@ -1,0 +1,432 @@
+"""What CuPy's graphs promise; `-m cuda`, on a GPU or the CPU's stand-in."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import threading
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import pytest
+from small_training import assert_equal, network, problem, train, without_times
+from variants import Variant, make, params
+
+from xpnet import SGD, Adam, CosineDecay, Momentum, MultiLayerNet, Predictor, TwoLayerNet
+from xpnet.layers import Relu
+from xpnet.networks import Network
+from xpnet.optimizers import Optimizer
+from xpnet.training.batches import first_counter
+from xpnet.training.step import first_carry, training_step, with_kernels
+
+
+@pytest.fixture(params=params("cupy"))
+def xp(request: pytest.FixtureRequest) -> Variant:
+    return make(request.param)
+
+
+@pytest.fixture(autouse=True)
+def with_cublaslt(xp: Variant) -> None:
+    from xpnet_backends.cupy_cublaslt import unavailable
+
+    if reason := unavailable():
+        pytest.skip(reason)  # then what has a product in it is not captured
+
+
+def played(xp: Variant, function: Any, carries: bool = False) -> Any:
+    return xp.backend.compile(function, donate=carries, record=True)
+
+
+def test_a_function_is_called_twice_and_then_launched(xp: Variant) -> None:
+    calls = []
+
+    def double(x: Any) -> Any:
+        calls.append(x.shape)
+        return {"twice": [2 * x, x.shape], "of": (x + 1,)}
+
+    f = played(xp, double)
+    found = [f(xp.asarray([1.0 * k, 2.0])) for k in range(5)]
+    for k, each in enumerate(found):  # each with memory of its own
+        xp.check(each["twice"][0], [2.0 * k, 4.0])
+        xp.check(each["of"][0], [k + 1.0, 3.0])
+        assert each["twice"][1] == (2,)
+        assert isinstance(each["of"], tuple)
+    assert len(calls) == 3  # once, to warm up, and captured
+    assert f.refused == ""
+    assert len(f.graphs) == 1
+    xp.check(f(xp.asarray([1.0, 2.0, 3.0]))["of"][0], [2.0, 3.0, 4.0])
+    assert len(calls) == 4
+
+
+def test_numbers_are_given_side_by_side_and_read_at_one_go(xp: Variant) -> None:
+    from xpnet_backends.cupy_backend import _adjacent
+    from xpnet_backends.cupy_playing import ROOM
+
+    f = played(xp, lambda x: xp.namespace.sum(x))
+    found = [f(xp.asarray([1.0 * k, 1.0])) for k in range(ROOM + 10)]
+    np.testing.assert_array_equal(xp.backend.to_numpy_all(found), np.arange(ROOM + 10) + 1.0)
+    assert [len(each) for each in _adjacent(found)] == [1, ROOM, 9]  # the first was computed by itself
+    np.testing.assert_array_equal(xp.backend.to_numpy_all(found[::-2]), np.arange(ROOM + 10)[::-2] + 1.0)
+
+
+def test_only_what_lies_side_by_side_in_one_piece_of_memory_is_read_as_one(xp: Variant) -> None:
+    from types import SimpleNamespace
+
+    from xpnet_backends.cupy_backend import _adjacent, _follows
+
+    whole = np.arange(24.0).reshape(2, 4, 3)
+    a = xp.asarray(whole)
+    for parts, wanted, pieces in (
+        ([a[0], a[1]], whole, 1), ([a[1], a[0]], whole[::-1], 2), ([a[0].T, a[1].T], whole.mT, 2),
+        ([a[0, :, ::2], a[1, :, ::2]], whole[..., ::2], 2), ([a[0, 0], a[0, 1], a[1, 0]], whole[[0, 0, 1], [0, 1, 0]], 2),
+    ):
+        assert len(list(_adjacent(parts))) == pieces
+        np.testing.assert_array_equal(xp.backend.to_numpy_all(parts), wanted)
+    flags = SimpleNamespace(c_contiguous=True)
+
+    def at(ptr: int, mem: object, dtype: str = "f4") -> Any:
+        return SimpleNamespace(data=SimpleNamespace(ptr=ptr, mem=mem), nbytes=4, dtype=dtype, flags=flags)
+
+    one, other = object(), object()
+    assert _follows(at(4, one), at(0, one))
+    assert not _follows(at(4, other), at(0, one))  # which cannot be copied at one go
+    assert not _follows(at(4, one, "i4"), at(0, one))
+
+
+def test_an_array_that_stays_is_read_where_it_lies(xp: Variant) -> None:
+    f = played(xp, lambda data, k: data["x"] * k)
+    x = xp.asarray([1.0, 2.0])
+    for k in range(3):
+        xp.check(f({"x": x}, xp.asarray(1.0 * k)), [k, 2.0 * k])
+    x[...] = 5.0
+    xp.check(f({"x": x}, xp.asarray(3.0)), [15.0, 15.0])
+    for other in range(4):  # then it is copied
+        xp.check(f({"x": xp.asarray([1.0 * other, 0.0])}, xp.asarray(2.0)), [2.0 * other, 0.0])
+    xp.check(f({"x": x}, xp.asarray(1.0)), [5.0, 5.0])
+    assert len(f.graphs) == 1
+
+
+def test_what_is_carried_has_two_places_and_is_whole_until_the_next_call(xp: Variant) -> None:
+    f = played(xp, lambda carry, x: ({"sum": carry["sum"] + x, "last": x}, carry["sum"] * 1.0), carries=True)
+    first = carry = {"sum": xp.asarray([0.0, 1.0]), "last": xp.asarray([0.0, 0.0])}
+    total = 0.0
+    for k in range(8):
+        before, value = carry, total
+        carry, out = f(carry, xp.asarray([1.0 * k, 0.0]))
+        total += k
+        xp.check(out, [value, 1.0])
+        xp.check(before["sum"], [value, 1.0])  # so an interrupt finds it
+        xp.check(carry["sum"], [total, 1.0])
+        xp.check(carry["last"], [k, 0.0])
+    assert len(f.graphs) == 2
+    xp.check(first["sum"], [0.0, 1.0])  # nobody wrote into what came from elsewhere
+    again, _ = f(before, xp.asarray([7.0, 0.0]))  # the last step again, as after an interrupt
+    xp.check(again["sum"], [total, 1.0])
+    copied = {name: a.copy() for name, a in again.items()}
+    for carry in (copied, first):  # one from elsewhere is copied to its place
+        after, _ = f(carry, xp.asarray([1.0, 0.0]))
+        xp.check(after["sum"], [total + 1, 1.0] if carry is copied else [1.0, 1.0])
+    assert len(f.graphs) == 2
+
+
+@pytest.mark.parametrize(("function", "reason"), [
+    (lambda x: x * float(x[0]), "captur"),
+    (lambda x: x if x[0] > 0 else -x, "captur"),
+    (lambda x: x @ x, "cuBLAS"),
+])
+def test_what_cannot_be_captured_goes_on_being_called(xp: Variant, function: Any, reason: str) -> None:
+    f = played(xp, lambda x: function(x) if x.shape == (2,) else x + 1)
+    for _ in range(3):
+        xp.check(f(xp.asarray([1.0])), [2.0])
+    for k in range(1, 5):
+        x = xp.asarray([1.0 * k, 2.0])
+        xp.check(f(x), function(np.array([1.0 * k, 2.0])))
+    assert re.search(reason, f.refused), f.refused
+    assert len(f.graphs) == 1  # for the others
+    xp.check(f(xp.asarray([2.0])), [3.0])
+
+
+def test_an_error_of_the_function_comes_out_and_nothing_else_changes(xp: Variant) -> None:
+    def fails(x: Any) -> Any:
+        if x.shape != (1,):
+            raise ValueError("in the function")
+        return x + 1
+
+    f = played(xp, fails)
+    for _ in range(3):
+        xp.check(f(xp.asarray([1.0])), [2.0])
+        with pytest.raises(ValueError, match="in the function"):
+            f(xp.asarray([1.0, 2.0]))
+    assert f.refused == ""
+    assert len(f.graphs) == 1
+    xp.check(xp.asarray([1.0]) + 1, [2.0])  # the stream is as it was
+
+
+def test_no_function_is_captured_again_and_again(xp: Variant) -> None:
+    calls = []
+
+    def f_of(x: Any, data: Any, n: float) -> Any:
+        calls.append(1)
+        return x + data["a"]
+
+    f, a = played(xp, f_of), xp.asarray([1.0])
+    for n in (float("nan"), 1.0, (), "text"):
+        calls.clear()
+        for _ in range(6):
+            xp.check(f(xp.asarray([2.0]), MappingProxyType({"a": a}), n), [3.0])
+        assert len(calls) == 3
+
+
+def test_an_interrupt_while_capturing_leaves_nothing_behind(xp: Variant) -> None:
+    calls = []
+
+    def interrupted(x: Any) -> Any:
+        calls.append(1)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return x + 1
+
+    f = played(xp, interrupted)
+    f(xp.asarray([1.0]))
+    with pytest.raises(KeyboardInterrupt):
+        f(xp.asarray([1.0]))
+    for k in range(3):
+        xp.check(f(xp.asarray([1.0 * k])), [k + 1.0])
+    assert f.refused == ""
+
+
+def test_a_carry_that_changes_is_refused(xp: Variant) -> None:
+    f = played(xp, lambda carry: ([*carry, carry[0]],), carries=True)
+    carry = [xp.asarray([1.0])]
+    for k in range(4):
+        carry, = f(carry)
+        assert len(carry) == k + 2
+
+
+def test_no_more_shapes_are_kept_than_a_few(xp: Variant) -> None:
+    from xpnet_backends.cupy_playing import SHAPES
+
+    f = played(xp, lambda x: x + 1)
+    for n in range(1, 2 * SHAPES):
+        for _ in range(3):
+            xp.check(f(xp.asarray(np.ones(n))), np.full(n, 2.0))
+    assert len(f.graphs) == SHAPES
+
+
+def test_threads_take_turns(xp: Variant) -> None:
+    f = played(xp, lambda x: x * 2)
+    wrong = []
+
+    def work(k: int) -> None:
+        for _ in range(50):
+            found = xp.backend.to_numpy(f(xp.asarray([1.0 * k])))
+            if found[0] != 2.0 * k:
+                wrong.append((k, found))
+
+    threads = [threading.Thread(target=work, args=(k,)) for k in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+
+
+def both(xp: Variant, net: Any, optimizer: Any, steps: int = 6) -> Any:
+    """Take steps as `fit` does, and by the plain layers."""
+    x, t = problem(xp)
+    found = []
+    for plain in (True, False):
+        backend = xp.backend
+        step = training_step(net if plain else net.with_kernels(backend.kernels),
+                             optimizer if plain else with_kernels(optimizer, backend), False)
+        step = step if plain else backend.compile(step, donate=True, record=True)
+        carry, losses = first_carry(net, optimizer, backend.asarray(first_counter(3))), []
+        for k in range(steps):
+            rows = xp.asarray(np.arange(10 * k, 10 * k + 10) % 60)
+            carry, loss = step(carry, {"x": x, "t": t}, rows)
+            losses.append(loss)
+        found.append((carry, losses, step))
+    return found
+
+
+@pytest.mark.parametrize("optimizer", [SGD(0.1), Adam(CosineDecay(0.01, steps=5), clip_norm=1.0)], ids=str)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_step_is_captured_and_is_that_of_the_layers(xp: Variant, optimizer: Any, dtype: str) -> None:
+    nets = (TwoLayerNet(2, 16, 3, "he", seed=0, backend=xp.backend, dtype=dtype),
+            MultiLayerNet(2, [8, 9], 3, use_dropout=True, use_batchnorm=True, weight_decay_lambda=0.1,
+                          seed=0, backend=xp.backend, dtype=dtype))
+    rtol, atol = (1e-4, 1e-4) if dtype == "float32" else (1e-9, 1e-9)
+    for net in nets:
+        (expected, losses, _), (found, others, step) = both(xp, net, optimizer)
+        assert step.refused == ""
+        assert len(step.graphs) == 2
+        xp.check_all(others, [xp.backend.to_numpy(loss) for loss in losses], rtol=rtol, atol=atol)
+        for key in ("params", "state"):
+            for name, a in expected[key].items():
+                if dtype == "float64" or not name.startswith("b"):  # whose gradients before a normalisation are roundings
+                    xp.check(found[key][name], xp.backend.to_numpy(a), rtol=rtol, atol=100 * atol)
+        assert [*xp.backend.to_numpy(found["counter"])] == [3, 6]
+
+
+class Wrapping(Optimizer):
+    """An optimiser made of others."""
+
+    recordable = True
+    others: tuple[Optimizer, ...]
+
+    def __init__(self, *others: Optimizer) -> None:
+        vars(self).update(others=others)
+
+    def with_kernels(self, kernels: Any) -> Any:
+        return type(self)(*(other.with_kernels(kernels) for other in self.others))
+
+    def direction(self, g: Any, *memory: Any, **numbers: Any) -> Any:
+        raise NotImplementedError
+
+    def init(self, params: Any) -> Any:
+        return {str(k): other.init(params) for k, other in enumerate(self.others)}
+
+
+class Mean(Wrapping):
+    def update(self, params: Any, grads: Any, state: Any, *, stack_axes: int = 0) -> Any:
+        found = [other.update(params, grads, state[str(k)]) for k, other in enumerate(self.others)]
+        return ({name: sum(p[name] for p, _ in found) / len(found) for name in params},
+                {str(k): each for k, (_, each) in enumerate(found)})
+
+
+class Lookahead(Wrapping):
+    """What is carried elsewhere is what would lie in the parameters' place."""
+
+    def init(self, params: Any) -> Any:
+        return {**super().init(params), "fast": {name: p + 0 for name, p in params.items()}}
+
+    def update(self, params: Any, grads: Any, state: Any, *, stack_axes: int = 0) -> Any:
+        fast, own = self.others[0].update(params, grads, state["0"])
+        return {name: p + 0.5 * (fast[name] - p) for name, p in params.items()}, {"0": own, "fast": fast}
+
+
+@pytest.mark.parametrize("optimizer", [Mean(SGD(0.5), Adam(0.1)), Lookahead(Momentum(0.3)),
+                                       Lookahead(SGD(0.5))], ids=lambda o: type(o).__name__)
+def test_optimisers_made_of_others(xp: Variant, optimizer: Any) -> None:
+    (expected, losses, _), (found, others, step) = both(xp, network(xp), optimizer)
+    assert step.refused == ""
+    xp.check_all(others, [xp.backend.to_numpy(loss) for loss in losses], rtol=1e-10)
+    for name, p in expected["params"].items():
+        xp.check(found["params"][name], xp.backend.to_numpy(p), rtol=1e-9, atol=1e-12)
+
+
+def test_what_was_computed_as_another_shape_or_order_is_no_replacement(xp: Variant) -> None:
+    def turned(carry: Any) -> Any:
+        from xpnet_backends.cupy_places import replacement_of
+
+        new = replacement_of(carry["W"])
+        new[...] = carry["W"] + 1
+        return ({"W": new.T},)
+
+    f = played(xp, turned, carries=True)
+    W = np.arange(4.0).reshape(2, 2)
+    carry = {"W": xp.asarray(W)}
+    for _ in range(5):
+        carry, = f(carry)
+        W = (W + 1).T
+        xp.check(carry["W"], W)
+
+
+@pytest.mark.parametrize("sizes", [(2, 1), (1, 4, 1), (2, 1, 1, 3), (2, 16, 3)])
+@pytest.mark.parametrize("rows", [1, 5])
+def test_the_narrowest_networks(xp: Variant, sizes: Any, rows: int) -> None:
+    from xpnet.layers import Affine
+    from xpnet.losses import MeanSquaredError
+
+    rng = np.random.default_rng(0)
+    x, t = rng.standard_normal((rows, sizes[0])), rng.standard_normal((rows, sizes[-1]))
+    found = []
+    for dtype in ("float64", "float32"):
+        layers: list[Any] = []
+        for D, M in itertools.pairwise(sizes):
+            W, b = (np.random.default_rng(D * M).standard_normal(shape) for shape in ((D, M), (M,)))
+            layers += [Affine(xp.asarray(W, dtype), xp.asarray(b, dtype)), Relu()]
+        net = Network(layers[:-1], MeanSquaredError())
+        for plain in (True, False):
+            each = net if plain else net.with_kernels(xp.backend.kernels)
+            loss, grads = each.loss_and_gradient(xp.asarray(x, dtype), xp.asarray(t, dtype))
+            found.append({"loss": loss, **grads})
+    right, *others = found
+    for other in others:
+        for name, a in right.items():
+            xp.check(xp.namespace.astype(other[name], xp.namespace.float64), xp.backend.to_numpy(a),
+                     rtol=1e-4, atol=1e-5)
+
+
+def test_nan_is_not_hidden_by_predictions(xp: Variant) -> None:
+    x = np.ones((3, 2))
+    x[1] = np.nan
+    for dtype in ("float32", "float64"):
+        net = TwoLayerNet(2, 16, 3, seed=0, backend=xp.backend, dtype=dtype)
+        for predict in (Predictor(net), net.with_kernels(xp.backend.kernels).predict):
+            for _ in range(3):
+                y = xp.backend.to_numpy(predict(xp.asarray(x, dtype)))
+                np.testing.assert_array_equal(np.isnan(y).all(axis=1), [False, True, False])
+
+
+@pytest.mark.parametrize(("optimizer", "seed"), [
+    (SGD(0.1), [0, 1, 2]), (Adam(0.01, clip_norm=1.0), [0, 1]),
+    (SGD([0.01 * k for k in range(1, 21)]), list(range(20))), (SGD([CosineDecay(0.1, steps=9), 0.2]), [0, 0]),
+], ids=["ensemble", "Adam", "20 rates", "a schedule"])
+def test_stacks_are_captured(xp: Variant, optimizer: Any, seed: list[int]) -> None:
+    x, t = problem(xp)
+    net = TwoLayerNet(2, 16, 3, "he", seed=seed, backend=xp.backend, dtype="float64")
+    found = []
+    for plain in (True, False):
+        backend = xp.backend
+        step = training_step(net if plain else net.with_kernels(backend.kernels),
+                             optimizer if plain else with_kernels(optimizer, backend), True)
+        step = step if plain else backend.compile(step, donate=True, record=True)
+        carry = first_carry(net, optimizer, backend.asarray(first_counter(3)))
+        for k in range(5):
+            carry, loss = step(carry, {"x": x, "t": t}, xp.asarray(np.arange(10 * k, 10 * k + 10)))
+        found.append((loss, carry["params"]))
+    assert step.refused == ""  # type: ignore[attr-defined]
+    assert len(step.graphs) == 2  # type: ignore[attr-defined]
+    xp.check(found[1][0], xp.backend.to_numpy(found[0][0]), rtol=1e-10)
+    for name, p in found[0][1].items():
+        xp.check(found[1][1][name], xp.backend.to_numpy(p), rtol=1e-9, atol=1e-12)
+
+
+def test_labels_of_another_library_are_refused(xp: Variant) -> None:
+    x, _ = problem(xp)
+    for kernels in ({}, xp.backend.kernels):
+        with pytest.raises(TypeError, match="arrays of one array-API library are wanted"):
+            network(xp).with_kernels(kernels).loss_and_gradient(x, np.zeros(60, int))
+
+
+def test_a_layer_that_is_not_recordable_trains(xp: Variant) -> None:
+    class Mine(Relu):
+        pass
+
+    x, t = problem(xp)
+    histories = []
+    for layer in (Relu, Mine):
+        own = network(xp)
+        net = Network([own.layers["Affine1"], layer(), own.layers["Affine2"]])
+        assert net.is_recordable() == (layer is Relu)
+        histories.append(train(net, x, t))
+    a, b = (np.array([e.loss for e in history.epochs]) for history in histories)
+    np.testing.assert_allclose(a, b, rtol=1e-10)
+
+
+def test_runs_are_the_same_each_time(xp: Variant) -> None:
+    x, t = problem(xp)
+    one, other = network(xp), network(xp)
+    assert without_times(train(one, x, t)) == without_times(train(other, x, t))
+    assert_equal(one, other)
+
+
+def test_a_predictor_is_captured(xp: Variant) -> None:
+    net = network(xp)
+    predict = Predictor(net)
+    for seed in range(4):
+        x = np.random.default_rng(seed).standard_normal((7, 2))
+        xp.check(predict(xp.asarray(x)), xp.backend.to_numpy(net.predict(xp.asarray(x))), rtol=1e-12)
+    assert len(predict._scores.graphs) == 1  # type: ignore[attr-defined]
