@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -51,7 +52,7 @@ class PlayedFunction:
 
     def __init__(self, function: Callable[..., Any], device: Any, carries: bool = False) -> None:
         self._function, self._device, self._carries = function, device, carries
-        self._seen: dict[Any, list[int] | _Program | str] = {}
+        self._seen: dict[Any, list[weakref.ref[Any]] | _Program | str] = {}
         self._last: _Program | None = None
         self._lock = threading.Lock()  # two threads would write to the same places
         self.refused = ""
@@ -85,13 +86,13 @@ class PlayedFunction:
             return None
         if len(self._seen) == SHAPES:
             del self._seen[next(iter(self._seen))]  # the one that was not asked for the longest
-        self._seen[key] = [*map(id, arrays(args))] if known is None else known
+        self._seen[key] = [*map(weakref.ref, arrays(args))] if known is None else known
         if known is None or isinstance(known, str) or (
                 isinstance(known, _Program) and known.reads(args) is not None):
             return known if isinstance(known, _Program) else None
         before, stay = (known.given, known.stay) if isinstance(known, _Program) else (
             known, [True] * len(known))
-        stay = [s and id(a) == b for s, a, b in zip(stay, arrays(args), before, strict=True)]
+        stay = [s and a is b() for s, a, b in zip(stay, arrays(args), before, strict=True)]
         try:
             self._seen[key] = program = _Program(self._function, args, stay, self._carries)
         except Exception as error:  # noqa: BLE001  if the call itself is wrong, it will say so
@@ -117,7 +118,7 @@ class _Program:
 
     def __init__(self, function: Callable[..., Any], args: tuple[Any, ...], stay: list[bool],
                  carries: bool) -> None:
-        self.given, self.stay = [*map(id, arrays(args))], stay  # what stays is held, so that it keeps its id
+        self.given, self.stay = [*map(weakref.ref, arrays(args))], stay
         rest = args[carries:]
         cupy.cuda.get_current_stream().synchronize()  # what is given is there, for another stream too
         cupy.get_default_memory_pool().free_all_blocks()  # of the call before: a graph has its own memory
