@@ -134,7 +134,9 @@ def measured(names: list[str], dry: bool, result: dict[str, Any], file: Path | N
 def measure(name: str, dry: bool, sections: dict[str, Any], start: float) -> None:
     """Run a section in the time that is left, and print it."""
     left = TOTAL - (time.monotonic() - start)
-    limit = DRY_LIMIT if dry else left if name == "suite" else min(SECTIONS[name].limit, left)
+    limit = DRY_LIMIT if dry else left - sum(
+        SECTIONS[other].limit for other, section in sections.items()
+        if other != name and section["status"] == "not run")  # what those before left over, too
     if limit < 1:
         return
     print(f"{name} (at most {limit:.0f} s)", file=sys.stderr, flush=True)
@@ -151,6 +153,16 @@ def ended_by(section: dict[str, Any]) -> str:
     stage = section["found"].get("stage", "") if section["status"] in ("failed", "over its limit") else ""
     name = stage.removeprefix(MAKING)
     return name if name != stage and not name.startswith("xpnet") else ""
+
+
+def faults(sections: dict[str, Any]) -> list[str]:
+    """Say what did not run to its end, and what is computed wrongly; to be slow is no fault."""
+    failed = [name for name, section in sections.items() if section["status"] != "ran"]
+    wrong = [f"{name}: {SECTIONS[name].bars[bar].what}" for name, section in sections.items()
+             for bar, held in section["found"].get("bars", {}).items()
+             if SECTIONS[name].bars[bar].correct and held["met"] is False]
+    return [f"cuda.py: {what}: {', '.join(names)}"
+            for what, names in (("not to the end", failed), ("wrong", wrong)) if names]
 
 
 def free_name(folder: Path, dry: bool) -> Path:
@@ -171,7 +183,8 @@ def main() -> None:
     if options.section:
         run_section(options.section, options.result, options.dry_run, options.without)
         return
-    signal.signal(signal.SIGTERM, interrupt)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # the first is ignored where a shell sent us behind
+        signal.signal(number, interrupt)
     names, start = [name for name in SECTIONS if name in options.only], time.monotonic()
     try:
         result = header(names, options.dry_run)
@@ -182,15 +195,19 @@ def main() -> None:
             except OSError as error:
                 refuse(f"{options.out}: {error.strerror}")
             file = free_name(options.out, options.dry_run)
+            try:
+                file.touch()
+                file.unlink()
+            except OSError as error:
+                refuse(f"{options.out}: {error.strerror}")
         measured(names, options.dry_run, result, file, start)
     except KeyboardInterrupt:  # between two sections
         raise SystemExit(130) from None
     if file is not None:
         print(file)
-    failed = [name for name, section in result["sections"].items() if section["status"] != "ran"]
-    if failed:
-        print(f"cuda.py: not to the end: {', '.join(failed)}", file=sys.stderr)
-        raise SystemExit(1)
+    complaints = faults(result["sections"])
+    print(*complaints, sep="\n", end="\n" * bool(complaints), file=sys.stderr)
+    raise SystemExit(1 if complaints else 0)
 
 
 if __name__ == "__main__":

@@ -87,14 +87,19 @@ code, and a size that is a guess until it is measured.
 
 
 def newest(folder: Path) -> Path | None:
-    """Find the newest file of a run on a GPU; if there is none, of a dry run."""
+    """Find the newest file of a run of all sections on a GPU; if there is none, of a dry run."""
     def files(kind: str) -> list[tuple[str, int, Path]]:
         matches = ((re.fullmatch(rf"cuda-{kind}(\d{{4}}-\d\d-\d\d)(?:-(\d+))?\.json", p.name), p)
                    for p in folder.glob("cuda-*.json"))
         return sorted((m[1], int(m[2] or 1), p) for m, p in matches if m)
 
-    found = files("") or files("dry-run-")
-    return found[-1][-1] if found else None
+    def whole(path: Path) -> bool:
+        sections = json.loads(path.read_text())["sections"]
+        return sections.keys() == SECTIONS.keys() and all(
+            section["status"] != "interrupted" for section in sections.values())
+
+    found = [path for kind in ("dry-run-", "") for *_, path in files(kind) if whole(path)]
+    return found[-1] if found else None
 
 
 def bars_of(name: str, section: dict[str, Any] | None) -> Iterator[tuple[str, str, str]]:

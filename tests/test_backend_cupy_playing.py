@@ -223,6 +223,16 @@ def test_threads_take_turns(xp: Variant) -> None:
     assert wrong == []
 
 
+def test_a_carry_of_the_places_in_another_order(xp: Variant) -> None:
+    f = played(xp, lambda carry: ({"a": carry["a"] + 1, "b": carry["b"] * 2},), carries=True)
+    carry, a, b = {"a": xp.asarray([0.0, 5.0]), "b": xp.asarray([1.0, 3.0])}, np.array([0.0, 5]), np.array([1.0, 3])
+    for k in range(8):
+        carry, = f({"a": carry["b"], "b": carry["a"]} if k > 3 else carry)
+        a, b = (b + 1, a * 2) if k > 3 else (a + 1, b * 2)
+        xp.check(carry["a"], a)
+        xp.check(carry["b"], b)
+
+
 def test_what_was_computed_as_another_shape_or_order_is_no_replacement(xp: Variant) -> None:
     def turned(carry: Any) -> Any:
         from xpnet_backends.cupy_places import replacement_of

@@ -22,6 +22,7 @@ from benchmarks.cuda_sections.copies import copies_of
 from benchmarks.cuda_sections.host_copies import node_kinds
 from benchmarks.cuda_sections.plan import SECTIONS, TOTAL, in_order_of_running
 from benchmarks.cuda_sections.process import run_apart, scrubbed
+from benchmarks.cuda_sections.suite import OF_A_WORKER, TEST
 
 SCRIPT = ROOT / "benchmarks" / "cuda.py"
 needs_the_stand_in = pytest.mark.skipif(
@@ -111,6 +112,24 @@ runpy.run_path(sys.argv[0], run_name="__main__")
                            "of wheels: pip install --no-index --find-links wheels array-api-compat\n")
 
 
+def test_what_is_wrong_is_a_fault_and_what_is_slow_is_none() -> None:
+    def ran(**bars: bool | None) -> dict[str, Any]:
+        return {"status": "ran", "found": {"bars": {name: {"met": met} for name, met in bars.items()}}}
+
+    sections = {"small": ran(same=True, eager=False, graph=None), "devices": ran(second=None)}
+    assert benchmarks.cuda.faults(sections) == []
+    sections |= {"memory": ran(steady=False, words=True), "large": {"status": "over its limit", "found": {}}}
+    assert benchmarks.cuda.faults(sections) == [
+        "cuda.py: not to the end: large", "cuda.py: wrong: memory: as much after the fifth epoch as after the first"]
+
+
+def test_tests_are_counted_one_by_one_and_in_several_processes() -> None:
+    for line in ("tests/test_a.py::test_b[c d] PASSED [ 12%]", "[gw1] [ 12%] PASSED tests/test_a.py::test_b[c d] "):
+        found = TEST.match(line) or OF_A_WORKER.match(line)
+        assert found is not None
+        assert (found["test"], found["outcome"], found["done"]) == ("tests/test_a.py::test_b[c d]", "PASSED", "12")
+
+
 def test_a_section_that_fails_or_hangs_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     monkeypatch.setenv("JAX_PLATFORMS", "cpu")
@@ -188,12 +207,18 @@ def test_the_page_of_a_run_on_a_gpu() -> None:
 
 
 def test_the_newest_run_on_a_gpu_comes_before_any_dry_run(tmp_path: Path) -> None:
+    def write(name: str, sections: dict[str, dict[str, str]]) -> None:
+        (tmp_path / f"{name}.json").write_text(json.dumps({"sections": sections}))
+
+    whole = {name: {"status": "ran"} for name in SECTIONS} | {"large": {"status": "over its limit"}}
     assert newest(tmp_path) is None
     for name in ("cuda-dry-run-2027-03-01", "cuda-dry-run-2027-03-01-2", "cuda-dry-run-2027-03-01-10"):
-        (tmp_path / f"{name}.json").touch()
+        write(name, whole)
     assert newest(tmp_path) == tmp_path / "cuda-dry-run-2027-03-01-10.json"
     for name in ("cuda-2027-02-01-2", "cuda-2027-01-31", "cuda-2027-02-01", "cuda-other"):
-        (tmp_path / f"{name}.json").touch()
+        write(name, whole)
+    write("cuda-2027-02-01-3", {"small": {"status": "ran"}})  # as with --only
+    write("cuda-2027-02-02", whole | {"suite": {"status": "interrupted"}})
     assert newest(tmp_path) == tmp_path / "cuda-2027-02-01-2.json"
 
 

@@ -133,6 +133,19 @@ def test_what_is_no_plain_batch_of_rows_goes_through_the_layers() -> None:
     half = Network([dense(4, 6, "float16"), Relu(), dense(6, 3, "float16")])
     half.with_kernels(KERNELS).predict(images)  # whose sums are float32's
     half.with_kernels(KERNELS).predict(np.ones((5, 4)))
+    for b in (np.ones(1), np.ones(7), np.ones((2, 6))):
+        network, fast = chain()
+        fast.leaves()[0].b = network.leaves()[0].b = b  # type: ignore[attr-defined]
+        refusals = []
+        for each in (network, fast):
+            with pytest.raises(ValueError, match="wants") as refusal:
+                each.forward(np.ones((5, 4)))
+            refusals.append(str(refusal.value))
+        assert refusals[0] == refusals[1]
+    network, fast = chain()
+    narrow = {**network.params, "b1": np.ones(6, "float32")}
+    with pytest.raises(TypeError, match="affine wants x, W, b and dout of one dtype"):
+        fast.bind(narrow).forward(np.ones((5, 4)))
     wrong = Network([dense(4, 6), Relu(), dense(5, 3)]).with_kernels(KERNELS)
     with pytest.raises(ValueError, match="Affine2 wants x of shape"):
         wrong.predict(np.ones((5, 4)))

@@ -161,7 +161,8 @@ class _Program:
         carry = args[0]
         k = 1 if carry is self.places[1] else 0
         if carry is not self.places[k]:
-            for place, a in zip(arrays(self.places[k]), arrays(carry), strict=True):
+            places = arrays(self.places[k])
+            for place, a in zip(places, _aside(arrays(carry), places), strict=True):
                 copy_to(place, a)
         graph, results = self.graphs[k]
         graph.launch()
@@ -187,13 +188,17 @@ class _Program:
             carry, *results = function(given, *self._rest)
         if signature(carry) != signature(given):
             raise ValueError("what is carried has another form after the call")
-        moves = [(place, a) for place, a in zip(places, arrays(carry), strict=True)
-                 if a.data.ptr != place.data.ptr or a.strides != place.strides]
-        taken = {id(place.data.mem) for place in places}
-        moves = [(place, a.copy() if id(a.data.mem) in taken else a) for place, a in moves]
-        for place, a in moves:
-            _copy_kernel(a, place)
+        for place, a in zip(places, _aside(arrays(carry), places), strict=True):
+            if place is not a:
+                _copy_kernel(a, place)
         return tuple(results)
+
+
+def _aside(given: list[Any], places: list[Any]) -> list[Any]:
+    """Give arrays that are to be copied to places; copies of those that lie where another one is copied to."""
+    taken = {id(place.data.mem) for place in places}
+    return [place if (a.data.ptr, a.strides) == (place.data.ptr, place.strides)
+            else a.copy() if id(a.data.mem) in taken else a for a, place in zip(given, places, strict=True)]
 
 
 class _Kept:

@@ -44,7 +44,7 @@ def copies_in(run: Callable[[], object], dry: bool) -> Copies:
     try:
         torch = importlib.import_module("torch")
         profiled = torch.cuda.is_available()
-    except ImportError:
+    except Exception:  # noqa: BLE001  PyTorch is not there, or broken
         profiled = False
     if profiled:
         copies = _profiled(torch, run)

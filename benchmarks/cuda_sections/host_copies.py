@@ -33,7 +33,9 @@ ON_THE_DEVICE = {"KERNEL", "MEMCPY DtoD", "MEMSET", "GRAPH", "EMPTY", "WAIT_EVEN
 def run(found: Found) -> None:
     """Train each network a little as `fit` does, and look at what is played."""
     backend, rng = get_backend("cuda"), np.random.default_rng(0)
-    refused, wrong, rows = {}, [], []
+    refused, rows = {}, []
+    wrong: list[str] = []
+    unread: list[str] = []
     where: dict[str, Any] = {"seed": 0, "backend": backend, "dtype": "float32"}
     networks: dict[str, tuple[Network, Optimizer, tuple[int, ...]]] = {
         "784-50-10, SGD": (TwoLayerNet(784, 50, 10, **where), SGD(0.1), (784,)),
@@ -54,9 +56,11 @@ def run(found: Found) -> None:
         found.figures.setdefault("nodes", {})[name] = dict(nodes)
         if graphs and "example" not in found.figures:  # should the format be another than is read here
             found.figure("example", graphs[0].debug_dot_str(VERBOSE)[:3000])
-        wrong += [f"{name}: {n} {kind}" for kind, n in nodes.items() if kind not in ON_THE_DEVICE]
+        for kind, n in nodes.items():
+            if kind not in ON_THE_DEVICE:
+                (unread if "unknown" in kind else wrong).append(f"{name}: {n} {kind}")
         if not sum(nodes.values()):
-            wrong.append(f"{name}: no node was found")
+            unread.append(f"{name}: no node was found")
         rows.append([name, refused[name] or "played", str(len(graphs)),
                      ", ".join(f"{n} {kind}" for kind, n in sorted(nodes.items()))])
     found.table(["", "the step of fit", "graphs", "their nodes"], rows)
@@ -64,7 +68,7 @@ def run(found: Found) -> None:
                "the host.")
     reasons = [f"{name}: {why}" for name, why in refused.items() if why]
     found.bar("played", not reasons, "; ".join(reasons) or f"{len(refused)} of {len(refused)}")
-    found.bar("nodes", not wrong, "; ".join(wrong) or "none")
+    found.bar("nodes", None if unread and not wrong else not wrong, "; ".join(wrong or unread) or "none")
 
 
 def trained(backend: Backend, network: Network, optimizer: Optimizer, x: Any, t: Any) -> Any:

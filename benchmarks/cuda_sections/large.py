@@ -6,9 +6,9 @@ import importlib
 from typing import Any
 
 from benchmarks.cuda_sections.found import Found
-from benchmarks.cuda_sections.training import compare, hold, product_errors
+from benchmarks.cuda_sections.training import Contenders, compare, hold, product_errors
 from benchmarks.peers.cuda_peers import OURS, PRODUCTS
-from benchmarks.report import ratios
+from benchmarks.report import Times, ratios
 from benchmarks.work import Work
 
 __all__ = ["measure", "run", "set_precision"]
@@ -27,13 +27,15 @@ def measure(found: Found, tf32: bool) -> None:
     """Time steps of everybody."""
     product_errors(found, set_precision(found, tf32))
     work, block, rounds = (TINY, 2, 2) if found.dry else (LARGE, 4, 15)
-    times, contenders = compare(
-        found, work, agree=(3, 1e-2 if tf32 else 1e-4), block=block, rounds=rounds, budget=12, patience=30,
-        without=(COMPILED,) if found.dry else ())
-    low, ratio, high = ratios({PRODUCTS: times[PRODUCTS], OURS: times[OURS]}, OURS)[PRODUCTS]
-    found.figure("products to xpnet", [low, ratio, high], times=True)
-    found.bar("products", ratio >= 0.95, f"{ratio:.3f} ({low:.3f} to {high:.3f})")
-    hold(found, "compile", times, contenders, COMPILED, 1.0)
+
+    def judge(times: Times, contenders: Contenders) -> None:
+        low, ratio, high = ratios({PRODUCTS: times[PRODUCTS], OURS: times[OURS]}, OURS)[PRODUCTS]
+        found.figure("products to xpnet", [low, ratio, high], times=True)
+        found.bar("products", ratio >= 0.95, f"{ratio:.3f} ({low:.3f} to {high:.3f})")
+        hold(found, "compile", times, contenders, COMPILED, 1.0)
+
+    compare(found, work, agree=(3, 1e-2 if tf32 else 1e-4), block=block, rounds=rounds, budget=12, patience=30,
+            judge=judge, without=(COMPILED,) if found.dry else ())
 
 
 def set_precision(found: Found, tf32: bool) -> Any:
@@ -48,11 +50,11 @@ def set_precision(found: Found, tf32: bool) -> Any:
     try:
         torch = importlib.import_module("torch")
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = tf32
-    except ImportError:
-        pass
+    except Exception as error:  # noqa: BLE001  who is not there, or broken, is left out later
+        found.note(f"PyTorch was not told: {type(error).__name__}.")
     try:
         jax = importlib.import_module("jax")
         jax.config.update("jax_default_matmul_precision", "tensorfloat32" if tf32 and not found.dry else "float32")
-    except ImportError:
-        pass
+    except Exception as error:  # noqa: BLE001
+        found.note(f"JAX was not told: {type(error).__name__}.")
     return backend

@@ -71,8 +71,8 @@ def _of_torch(found: Found, hidden: int, rows: int, batch: int) -> int | None:
         peers = importlib.import_module("benchmarks.peers.cuda_torch_peers")
         work = Work((784, hidden, 10), batch, "SGD", steps=1, lr=0.01, rows=rows)
         peer = peers.Torch(work, peers.device(found.dry))
-    except ImportError as error:
-        found.note(f"Left out: PyTorch: {error}.")
+    except Exception as error:  # noqa: BLE001  it is not there, or broken
+        found.note(f"Left out: PyTorch: {type(error).__name__}: {error}.")
         return None
     before = cupy.cuda.runtime.memGetInfo()[0]
     peer.train(peer.place(work.batches(0, 3 if found.dry else rows // batch)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import importlib.util
 import re
 import subprocess
 import sys
@@ -14,7 +15,11 @@ from benchmarks.cuda_sections.process import ROOT, scrubbed
 __all__ = ["run"]
 
 OUTCOMES = ("PASSED", "FAILED", "ERROR", "SKIPPED", "XFAIL", "XPASS")
-TEST = re.compile(rf"(tests/.+?) ({'|'.join(OUTCOMES)})\b.*?(?:\[ *(\d+)%\])?$")
+_OUTCOME = f"(?P<outcome>{'|'.join(OUTCOMES)})"
+TEST = re.compile(rf"(?P<test>tests/.+?) {_OUTCOME}\b.*?(?:\[ *(?P<done>\d+)%\])?$")
+OF_A_WORKER = re.compile(rf"\[gw\d+\] \[ *(?P<done>\d+)%\] {_OUTCOME} (?P<test>tests/.+?) *$")
+WORKERS = 4
+"""Processes that test at once, where pytest-xdist is installed: kernels are compiled by the host's processors."""
 SHOWN = 20
 """Failures that are named."""
 SLOW = ("tests/test_same_everywhere.py", "tests/test_testing_false_alarms.py")
@@ -28,6 +33,8 @@ def run(found: Found) -> None:
         options += ["-p", "benchmarks.cuda_on_cpu.plugin", *(f"--ignore={file}" for file in SLOW)]
     else:  # the libraries there may be newer: what they announce for later is about no GPU
         options += ["-W", "default::DeprecationWarning", "-W", "default::FutureWarning"]
+    if importlib.util.find_spec("xdist") is not None:
+        options += ["-n", str(2 if found.dry else WORKERS)]
     # Of this process's group, with which it ends.
     process = subprocess.Popen([sys.executable, "-m", "pytest", *options], cwd=ROOT, stdout=subprocess.PIPE,
                                stderr=subprocess.STDOUT, text=True, errors="replace")
@@ -38,13 +45,14 @@ def run(found: Found) -> None:
     assert process.stdout is not None
     for line in map(str.rstrip, process.stdout):
         last.append(line)
-        if matched := re.match(r"collected .*", line):
+        if matched := re.search(r"collected \d.*|\d+ workers .*", line):
             selected = matched[0]
-        if (matched := TEST.match(line)) is not None:
-            counts[matched[2]] += 1
-            done = matched[3] or done
-            if matched[2] in ("FAILED", "ERROR", "XPASS"):
-                failures.append(matched[1])
+        if (matched := TEST.match(line) or OF_A_WORKER.match(line)) is not None:
+            outcome = matched["outcome"]
+            counts[outcome] += 1
+            done = matched["done"] or done
+            if outcome in ("FAILED", "ERROR", "XPASS"):
+                failures.append(matched["test"])
         elif (matched := re.match(r"(?:FAILED|ERROR) (tests/.+)", line)) is not None:  # the summary, with reasons
             found.figures.setdefault("reasons", []).append(scrubbed(matched[1])[:300])
         if time.monotonic() - saved > 1:

@@ -57,8 +57,10 @@ class Contenders:
         for library, gather in (("CuPy", _cupy), ("PyTorch", _torch), ("JAX", _jax)):
             try:
                 clock, makers = gather(work, found.dry)
-            except ImportError as error:
-                self._leave_out(library, str(error))
+            except Exception as error:  # a library that is broken is not about the others
+                if library == "CuPy":
+                    raise
+                self._leave_out(library, f"{type(error).__name__}: {error}".partition("\n")[0][:200])
                 continue
             for name, make in makers.items():
                 if name not in without:
@@ -100,7 +102,7 @@ class Contenders:
 
 
 def compare(found: Found, work: Work, *, agree: tuple[int, float], block: int, rounds: int, budget: float,
-            patience: float, without: tuple[str, ...] = ()) -> tuple[Times, Contenders]:
+            patience: float, judge: Callable[[Times, Contenders], None], without: tuple[str, ...] = ()) -> None:
     """See that all compute the same, time all, keep a table.
 
     Parameters
@@ -119,6 +121,8 @@ def compare(found: Found, work: Work, *, agree: tuple[int, float], block: int, r
         Seconds for all rounds.
     patience : float
         Seconds for one contender to be ready.
+    judge : callable
+        Holds the times against the bars: after each round from the third on, so that a limit leaves them.
     without : tuple of str
         Whom not to ask.
     """
@@ -144,6 +148,8 @@ def compare(found: Found, work: Work, *, agree: tuple[int, float], block: int, r
     def keep(times: Times) -> None:
         found.figure("seconds of a step", {
             name: [seconds / block for seconds in each] for name, each in times.items()}, times=True)
+        if found.dry or len(times[OURS]) >= 3:
+            judge(times, contenders)
         found.stage(f"round {len(times[OURS]) + 1}")
 
     times = in_rounds(tasks, contenders.clocks, rounds, budget, keep)
@@ -152,20 +158,16 @@ def compare(found: Found, work: Work, *, agree: tuple[int, float], block: int, r
                 list(_rows({name: [s / block for s in each] for name, each in times.items()})), times=True)
     found.note(f"Medians of {len(times[OURS])} rounds, of {block} steps each, by events on the device"
                + (f"; by the clock on the host: {', '.join(wall)}." if wall else "."))
-    return times, contenders
 
 
 def hold(found: Found, bar: str, times: Times, contenders: Contenders, other: str, most: float) -> None:
-    """Hold the median of the ratios of xpnet's time to another's, in the same rounds, against a bar.
-
-    It is rounded to two decimals.
-    """
+    """Hold the median of the ratios of xpnet's time to another's, in the same rounds, against a bar."""
     if other not in times:
         found.bar(bar, None, contenders.reason(other))
         return
     low, ratio, high = ratios({OURS: times[OURS], other: times[other]}, other)[OURS]
     found.figure(f"ratio to {other}", [low, ratio, high], times=True)
-    found.bar(bar, round(ratio, 2) <= most, f"{ratio:.2f} times its time ({low:.2f} to {high:.2f})")
+    found.bar(bar, ratio <= most, f"{ratio:.3f} times its time ({low:.3f} to {high:.3f})")
 
 
 def product_errors(found: Found, backend: Any) -> None:
@@ -184,8 +186,8 @@ def product_errors(found: Found, backend: Any) -> None:
         torch, peers = (importlib.import_module(f) for f in ("torch", "benchmarks.peers.cuda_torch_peers"))
         device = peers.device(found.dry)
         errors["PyTorch"] = (torch.from_numpy(a).to(device) @ torch.from_numpy(b).to(device)).cpu().numpy()
-    except ImportError:
-        pass
+    except Exception as error:  # noqa: BLE001  PyTorch is not there, or broken
+        found.note(f"PyTorch's product was not computed: {type(error).__name__}.")
     found.figure("error of a product", {
         name: float(np.linalg.norm(product - right) / scale) for name, product in errors.items()})
     said = ", ".join(f"{name} {error:.1e}" for name, error in found.figures["error of a product"].items())

@@ -27,10 +27,11 @@ class Products(Peer):
     def __init__(self, work: Work) -> None:
         Ws = [cupy.asarray(W) for W, _ in work.weights()]
         rng = np.random.default_rng(0)
-        # Random numbers: those that are all the same cost a GPU less power, and so less time.
-        hs = [cupy.asarray(rng.random((work.batch, size), np.float32)) for size in work.sizes]
-        douts = [cupy.asarray(rng.standard_normal((work.batch, size), np.float32) * np.float32(1e-3))
-                 for size in work.sizes]
+        # Numbers as in a step, half of them 0 behind a ReLU: how they are decides over a GPU's power, and so its time.
+        hs = [rng.random((work.batch, work.sizes[0]), np.float32)]
+        hs += [np.maximum(rng.standard_normal((work.batch, size), np.float32), 0) for size in work.sizes[1:]]
+        douts = [np.float32(1e-3) * rng.standard_normal(h.shape, np.float32) * (h > 0) for h in hs]
+        hs, douts = ([cupy.asarray(a) for a in arrays] for arrays in (hs, douts))
         # What is written is not read: else numbers would grow from step to step.
         self.products = [(h, W, cupy.empty_like(y)) for h, W, y in zip(hs, Ws, hs[1:], strict=False)]
         for k in reversed(range(len(Ws))):

@@ -80,9 +80,10 @@ class AffineChain(Sequential):
         """Tell whether these are rows for one network; whatever is wrong, the layers have words for."""
         widths = [affines[0].W.shape[0], *(layer.W.shape[-1] for layer in affines)]
         return (x.ndim == 2 and x.shape[-1] == widths[0]
-                and all(layer.W.ndim == 2 and layer.b.ndim == 1 for layer in affines)
+                and all(layer.W.ndim == 2 for layer in affines)
                 and all(layer.W.shape == pair for layer, pair in zip(affines, pairwise(widths), strict=True))
-                and all(layer.W.dtype == x.dtype == sum_dtype(x) for layer in affines))
+                and all(layer.W.dtype == layer.b.dtype == x.dtype == sum_dtype(x)
+                        and layer.b.shape == layer.W.shape[1:] for layer in affines))
 
 
 def with_chains(
