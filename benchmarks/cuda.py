@@ -128,6 +128,8 @@ def measured(names: list[str], dry: bool, result: dict[str, Any], file: Path | N
             there.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n")
             there.replace(file)
         if interrupted:
+            if file is not None:
+                print(file)
             raise SystemExit(130)
 
 

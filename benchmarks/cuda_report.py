@@ -30,6 +30,7 @@ MET, MISSED, NOT_MEASURED = "met", "**MISSED**", "not measured"
 RUN = """
 ```
 pip install -e ".[test,cuda13]"     # or cuda12, as the driver has it
+pip install "cupy-cuda13x[ctk]"     # CUDA's own libraries, where its toolkit is not installed
 pytest -m cuda
 python scripts/gradient_check.py --device cuda
 python scripts/train.py --device cuda
@@ -56,7 +57,9 @@ pip install --no-index --find-links wheels --no-deps array-api-compat array-api-
     nvmath-python cuda-core cuda-bindings cuda-pathfinder
 ```
 
-xpnet itself needs array-api-compat; the tests array-api-extra; a dry run array-api-strict, and g++. The others are
+NumPy, CuPy, pytest and safetensors are taken to be there; for CUDA 12, cuda-bindings below 13 is wanted. From a
+checkout that is not installed, the scripts run with `PYTHONPATH=.:backends`. xpnet itself needs array-api-compat; the
+tests array-api-extra; a dry run array-api-strict, nvmath-python and g++. The others are
 nvmath-python with what it needs, by which a step of training is captured as a CUDA graph: without it, CuPy's own
 products compute, which refuse that, and every step is launched kernel by kernel. Whatever is there already, as
 cuda-pathfinder is with CuPy, may stay as it is.
@@ -156,6 +159,8 @@ def page(result: dict[str, Any]) -> str:
                   [name if k == 0 else "", what, state] for name in SECTIONS
                   for k, (what, state, _) in enumerate(bars_of(name, sections.get(name)))])]
     parts.append("## What was measured" if not dry else "## What the dry run did")
+    if dry:
+        parts.append("The headings say what a GPU is given; here all is tiny, and steps are few.")
     parts += [section_text(name, sections[name]) for name in SECTIONS if name in sections]
     parts += ["## What was checked without a GPU, too" if not dry else "## What else was checked without a GPU",
               WITHOUT.strip(), "## Several GPUs", SEVERAL.format(several=_several(result)).strip(),

@@ -50,6 +50,18 @@ def test_a_function_is_called_twice_and_then_launched(xp: Variant) -> None:
     assert len(calls) == 4
 
 
+def test_why_there_are_no_graphs_is_said_once(xp: Variant, monkeypatch: pytest.MonkeyPatch) -> None:
+    from xpnet_backends import cupy_backend
+
+    monkeypatch.setattr(cupy_backend, "unavailable", lambda: "as if it was not installed")
+    cupy_backend._warn_of.cache_clear()
+    with pytest.warns(UserWarning, match="CuPy makes no CUDA graphs, and is slower: as if") as said:
+        for _ in range(2):
+            played(xp, lambda x: x)
+    assert len(said) == 1
+    cupy_backend._warn_of.cache_clear()
+
+
 def test_numbers_are_given_side_by_side_and_read_at_one_go(xp: Variant) -> None:
     from xpnet_backends.cupy_backend import _adjacent
     from xpnet_backends.cupy_playing import ROOM

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
-from variants import make
+from variants import make, params
 
 from xpnet import SGD, MultiLayerNet, SimpleConvNet, fit
 from xpnet.training.step import operations
@@ -68,7 +68,7 @@ def test_the_work_of_a_step() -> None:
     assert operations(SimpleConvNet((1, 28, 28), seed=0), 1) == float("inf")
 
 
-@pytest.mark.parametrize("library", ["torch", "strict"])
+@pytest.mark.parametrize("library", params("torch", "strict"))
 def test_other_libraries_keep_theirs(library: str) -> None:
     before = threads()
     with make(library).backend.threads_for(1.0):

@@ -26,8 +26,8 @@ from benchmarks.cuda_sections.suite import OF_A_WORKER, TEST
 
 SCRIPT = ROOT / "benchmarks" / "cuda.py"
 needs_the_stand_in = pytest.mark.skipif(
-    shutil.which("g++") is None or importlib.util.find_spec("array_api_strict") is None,
-    reason="the stand-in for CuPy wants g++ and array-api-strict")
+    shutil.which("g++") is None or not all(map(importlib.util.find_spec, ("array_api_strict", "nvmath"))),
+    reason="a dry run wants g++, array-api-strict and nvmath-python")
 
 
 def refused(shell: Shell, *arguments: object) -> str:

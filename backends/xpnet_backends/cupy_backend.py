@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -10,6 +12,7 @@ import array_api_compat.cupy as xp
 import cupy
 
 from xpnet.backend import Backend, BackendError, DeviceMemoryError
+from xpnet_backends.cupy_cublaslt import unavailable
 from xpnet_backends.cupy_kernels import KERNELS
 from xpnet_backends.cupy_playing import PlayedFunction
 
@@ -73,7 +76,11 @@ class CupyBackend(Backend):
 
     def compile(self, function: Any, *, donate: bool = False, record: bool = False) -> Any:
         """Give a function that is captured as a CUDA graph, and then launched instead of called."""
-        return PlayedFunction(function, self.device, carries=donate) if record else function
+        if not record:
+            return function
+        if reason := unavailable():
+            _warn_of(reason)
+        return PlayedFunction(function, self.device, carries=donate)
 
     @contextmanager
     def memory_errors(self) -> Iterator[None]:
@@ -91,6 +98,12 @@ class CupyBackend(Backend):
                 f"GPU {self.device.id}: {str(error).rstrip('.')}; of {total:,} bytes, {free:,} are free, and "
                 f"{waiting:,} more in pieces in CuPy's pool: smaller batches, or data that stay on the host, "
                 "take less (what was captured as a graph keeps memory of its own)") from error
+
+
+@functools.cache
+def _warn_of(reason: str) -> None:
+    """Say once why what has products is no graph."""
+    warnings.warn(f"CuPy makes no CUDA graphs, and is slower: {reason}", stacklevel=4)
 
 
 def _adjacent(arrays: Sequence[Any]) -> Iterator[Any]:

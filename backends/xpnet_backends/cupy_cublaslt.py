@@ -40,7 +40,9 @@ def unavailable() -> str:
     try:
         _library().get_version()
     except ImportError as error:
-        return f"nvmath-python is not installed ({error})"
+        if (error.name or "").partition(".")[0] == "nvmath":
+            return "nvmath-python is not installed"
+        return f"nvmath-python cannot be imported: {error}"
     except RuntimeError as error:  # there is no such library, or no driver
         return str(error).partition("\n")[0]
     return ""

@@ -64,7 +64,7 @@ def run(found: Found) -> None:
         rows.append([name, refused[name] or "played", str(len(graphs)),
                      ", ".join(f"{n} {kind}" for kind, n in sorted(nodes.items()))])
     found.table(["", "the step of fit", "graphs", "their nodes"], rows)
-    found.note("Of the graphs that are captured and played in training; a captured stream refuses copies to "
+    found.note("Of both graphs that are captured and played in training, together; a captured stream refuses copies to "
                "the host.")
     reasons = [f"{name}: {why}" for name, why in refused.items() if why]
     found.bar("played", not reasons, "; ".join(reasons) or f"{len(refused)} of {len(refused)}")

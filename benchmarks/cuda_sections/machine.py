@@ -20,7 +20,7 @@ NEEDED = {"array_api_compat": "array-api-compat"}
 """What xpnet itself cannot do without, and the packages that bring it."""
 OF_SECTION = {"suite": {"pytest": "pytest", "array_api_extra": "array-api-extra"},
               "memory": {"safetensors": "safetensors"}}
-OF_DRY_RUN = {"array_api_strict": "array-api-strict"}
+OF_DRY_RUN = {"array_api_strict": "array-api-strict", "nvmath": "nvmath-python"}
 
 
 def lacking(sections: list[str], dry: bool) -> str:
