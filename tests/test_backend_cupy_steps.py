@@ -52,6 +52,8 @@ def both(xp: Variant, net: Any, optimizer: Any, steps: int = 6) -> Any:
 @pytest.mark.parametrize("optimizer", [SGD(0.1), Adam(CosineDecay(0.01, steps=5), clip_norm=1.0)], ids=str)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_a_step_is_captured_and_is_that_of_the_layers(xp: Variant, optimizer: Any, dtype: str) -> None:
+    from xpnet_backends.cupy_backend import _adjacent
+
     nets = (TwoLayerNet(2, 16, 3, "he", seed=0, backend=xp.backend, dtype=dtype),
             MultiLayerNet(2, [8, 9], 3, use_dropout=True, use_batchnorm=True, weight_decay_lambda=0.1,
                           seed=0, backend=xp.backend, dtype=dtype))
@@ -60,6 +62,7 @@ def test_a_step_is_captured_and_is_that_of_the_layers(xp: Variant, optimizer: An
         (expected, losses, _), (found, others, step) = both(xp, net, optimizer)
         assert step.refused == ""
         assert len(step.graphs) == 2
+        assert [len(part) for part in _adjacent(others)] == [1, len(others) - 1]  # read at one go, but for the first
         xp.check_all(others, [xp.backend.to_numpy(loss) for loss in losses], rtol=rtol, atol=atol)
         for key in ("params", "state"):
             for name, a in expected[key].items():

@@ -46,8 +46,8 @@ class Backend(ABC):
         The device, as the namespace's functions take it.
     kernels : mapping
         Fast stand-ins for functions of `xpnet.functional`, by their names, with the same arguments
-        and results, for arrays without stack axes; for those with, by names with `stacked_` in front. `network.with_kernels(backend.kernels)`
-        computes with them. Empty by default.
+        and results, for arrays without stack axes; for those with, by names with `stacked_` in front.
+        `network.with_kernels(backend.kernels)` computes with them. Empty by default.
     """
 
     kernels: Mapping[str, Callable[..., Any]] = MappingProxyType({})

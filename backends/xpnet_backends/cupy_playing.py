@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import weakref
 from collections.abc import Callable
@@ -87,9 +88,10 @@ class PlayedFunction:
         if len(self._seen) == SHAPES:
             del self._seen[next(iter(self._seen))]  # the one that was not asked for the longest
         self._seen[key] = [*map(weakref.ref, arrays(args))] if known is None else known
-        if known is None or isinstance(known, str) or (
-                isinstance(known, _Program) and known.reads(args) is not None):
-            return known if isinstance(known, _Program) else None
+        if isinstance(known, _Program) and known.reads(args) is not None:
+            return known
+        if known is None or isinstance(known, str):
+            return None
         before, stay = (known.given, known.stay) if isinstance(known, _Program) else (
             known, [True] * len(known))
         stay = [s and a is b() for s, a, b in zip(stay, arrays(args), before, strict=True)]
@@ -123,6 +125,7 @@ class _Program:
         cupy.cuda.get_current_stream().synchronize()  # what is given is there, for another stream too
         cupy.get_default_memory_pool().free_all_blocks()  # of the call before: a graph has its own memory
         self._pool = cupy.cuda.MemoryPool()
+        self._rooms: dict[int, _Room] = {}
         stream = cupy.cuda.Stream(non_blocking=True)
         with cupy.cuda.using_allocator(self._pool.malloc), stream:
             kept = iter(stay[len(arrays(args[:carries])):])
@@ -177,7 +180,9 @@ class _Program:
             with suppress(Exception):  # the graph is not whole
                 stream.end_capture()
             raise
-        return stream.end_capture(), mapped(_Kept, results)
+        graph, numbers = stream.end_capture(), itertools.count()
+        # Both graphs give a result in the same room: they take turns.
+        return graph, mapped(lambda a: _Kept(a, self._rooms.setdefault(next(numbers), _Room())), results)
 
     def _call(self, function: Callable[..., Any], k: int) -> Any:
         """Call the function with what it carries in the k-th place, and lead that to the other place."""
@@ -204,9 +209,8 @@ def _aside(given: list[Any], places: list[Any]) -> list[Any]:
 class _Kept:
     """What a graph gives, always in the same memory: of which copies are given away."""
 
-    def __init__(self, a: Any) -> None:
-        self._a, self._given = a, ROOM
-        self._room: Any = None
+    def __init__(self, a: Any, room: _Room) -> None:
+        self._a, self._room = a, room
 
     def copy(self) -> Any:
         """Give a copy, which nobody else holds; of single numbers, side by side with the one before."""
@@ -215,9 +219,21 @@ class _Kept:
             return a
         if a.ndim:
             return a.copy()
-        if self._given == ROOM:
-            self._given, self._room = 0, cupy.empty(ROOM, a.dtype)
-        place = self._room[self._given]
-        self._given += 1
+        place = self._room.next_place(a.dtype)
         copy_to(place, a)
         return place
+
+
+class _Room:
+    """Places for single numbers, side by side."""
+
+    def __init__(self) -> None:
+        self._given = ROOM
+        self._places: Any = None
+
+    def next_place(self, dtype: Any) -> Any:
+        """Give a place that was not given before."""
+        if self._given == ROOM:
+            self._given, self._places = 0, cupy.empty(ROOM, dtype)
+        self._given += 1
+        return self._places[self._given - 1]

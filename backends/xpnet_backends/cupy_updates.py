@@ -1,6 +1,6 @@
 """Stand-ins for `xpnet.optimizers.Optimizer.moves`: one kernel of CUDA for all parameters.
 
-To start a kernel takes a GPU as long as to update 100,000 numbers.
+To start a kernel takes longer than to update a small network.
 """
 
 from __future__ import annotations
