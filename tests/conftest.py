@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+
+os.environ["SCIPY_ARRAY_API"] = "1"  # before SciPy is imported: scikit-learn dispatches only then
+
 from collections.abc import Iterator
 from pathlib import Path
 

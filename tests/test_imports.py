@@ -37,9 +37,13 @@ ALLOWED = {
     "datasets": {"_extras", "backend", "datasets", "functional"},
     "training": {"_extras", "_numbers", "backend", "functional", "losses", "metrics", "networks",
                  "training"},
+    "sklearn": {"_extras", "backend", "functional", "layers", "losses", "networks", "optimizers", "sklearn",
+                "training"},
 }
 COMPUTE_PATH = ("functional", "layers", "losses", "optimizers", "networks", "gradient",
                 "stacked_gradient", "metrics", "testing")
+NOT_PUBLIC = "xpnet/sklearn/_from_sklearn.py"
+"""All that is taken from scikit-learn and is not public there."""
 HOST = {"xpnet/testing/_host.py"}
 """What the checks need of NumPy and of optional libraries; these are imported when they are needed."""
 
@@ -93,7 +97,11 @@ def broken_rules(path: Path, source: str) -> list[str]:
         broken += [f"imports {n}" for n in sorted(names) if n.startswith("array_api_compat.")
                    and n.split(".")[1] in LIBRARIES]
     else:
-        broken += [f"imports {n}" for n in sorted((roots & LIBRARIES) - {"numpy"})]
+        mine = {"numpy", "scipy"} if here == "sklearn" else {"numpy"}  # SciPy comes with scikit-learn
+        broken += [f"imports {n}" for n in sorted((roots & LIBRARIES) - mine)]
+    if str(where) != NOT_PUBLIC:
+        broken += [f"imports {n}" for n in sorted(names)
+                   if n.startswith("sklearn.") and ("._" in n or n == "sklearn")]
     if here not in ("backend", "_extras") and str(where) not in HOST:
         broken += [f"imports dynamically: {n}" for n in sorted((names | roots) & DYNAMIC)]
     broken += [f"imports {n}" for n in sorted(names) if n.split(".")[0] == "xpnet_backends"]
@@ -132,6 +140,10 @@ def test_rules(path: Path) -> None:
     ("xpnet/training/loop.py", "import xpnet_backends.jax_backend",
      "imports xpnet_backends.jax_backend"),
     ("xpnet/training/loop.py", "import torch", "imports torch"),
+    ("xpnet/sklearn/_mlp.py", "import torch", "imports torch"),
+    ("xpnet/sklearn/_mlp.py", "from sklearn.utils._array_api import move_to",
+     "imports sklearn.utils._array_api.move_to"),
+    ("xpnet/training/loop.py", "from scipy.optimize import minimize", "imports scipy"),
     ("backends/xpnet_backends/jax_backend.py", "import numpy", "imports numpy"),
     ("backends/xpnet_backends/jax_backend.py", "import array_api_compat.torch",
      "imports array_api_compat.torch"),
@@ -160,7 +172,7 @@ import sys
 import xpnet
 roots = {name.partition(".")[0] for name in sys.modules}
 print(sorted(roots & {"cupy", "torch", "jax", "jaxlib", "array_api_strict", "scipy", "tqdm",
-                      "matplotlib", "pooch", "safetensors", "xpnet_backends"}))
+                      "matplotlib", "pooch", "safetensors", "sklearn", "xpnet_backends"}))
 print("numpy" in roots)
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True,
