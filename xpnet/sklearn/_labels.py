@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from array_api_compat import is_array_api_obj
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 
 from xpnet.backend import backend_of
 from xpnet.functional._array import Array, array_namespace, device
 
-__all__ = ["class_codes", "classes_and_kind", "is_text", "unknown_classes"]
+__all__ = ["class_codes", "classes_and_kind", "is_text", "sorted_classes", "unknown_classes"]
 
 
 def classes_and_kind(y: Array) -> tuple[Array, str]:
@@ -29,6 +30,13 @@ def classes_and_kind(y: Array) -> tuple[Array, str]:
     if kind == "multilabel-indicator":
         return xp.arange(y.shape[1], device=device(y)), "multilabel"
     return xp.unique_values(y), kind
+
+
+def sorted_classes(classes: Any) -> Array:
+    """Give what partial_fit was told of classes, as an array, each once and ascending."""
+    if not is_array_api_obj(classes):
+        classes = np.asarray(classes)
+    return array_namespace(classes).unique_values(classes)
 
 
 def class_codes(y: Array, classes: Array) -> Array:

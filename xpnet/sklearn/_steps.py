@@ -13,7 +13,7 @@ from xpnet.training.step import Carry, Optimizer, Step, training_step, with_kern
 
 __all__ = ["Steps"]
 
-REHEARSED = 8
+REHEARSED = 16
 """After so many steps it pays to have them recorded, where they do not follow each other."""
 
 
@@ -54,5 +54,6 @@ class Steps:
     def _rehearse(self, step: Step, carry: Carry, arrays: dict[str, Array], rows: Array) -> None:
         """Take steps that lead nowhere, so that what records steps has had three in a row."""
         for _ in range(3):
-            again = {} if rows is None else {"rows": rows}
-            carry, _ = step(carry, arrays, copied(again).get("rows"))  # not to be taken for constant
+            # What is the same at each would be taken for constant: of a batch of its own, nothing is.
+            again = (copied(arrays), None) if rows is None else (arrays, copied({"rows": rows})["rows"])
+            carry, _ = step(carry, *again)

@@ -9,12 +9,17 @@ import numpy as np
 from sklearn.base import ClassifierMixin
 from sklearn.utils.class_weight import compute_class_weight, compute_sample_weight
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.multiclass import unique_labels
 
 from xpnet.backend import backend_of
 from xpnet.functional._array import Array, array_namespace
 from xpnet.sklearn._from_sklearn import StrOptions, fit_context
-from xpnet.sklearn._labels import class_codes, classes_and_kind, is_text, unknown_classes
+from xpnet.sklearn._labels import (
+    class_codes,
+    classes_and_kind,
+    is_text,
+    sorted_classes,
+    unknown_classes,
+)
 from xpnet.sklearn._mlp import BaseMLP, has_partial_fit
 from xpnet.sklearn._place import Place
 
@@ -222,7 +227,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         if known is None and classes is None:
             raise ValueError("classes must be passed on the first call to partial_fit.")
         if classes is not None:
-            classes = unique_labels(classes)
+            classes = sorted_classes(classes)
             if known is None:
                 self.classes_ = classes
             elif unknown_classes(classes, known) or unknown_classes(known, classes):
