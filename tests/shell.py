@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,6 +45,13 @@ class Shell:
             [sys.executable, *map(str, arguments)], cwd=self.folder, env=environment(gpu),
             capture_output=True, text=True, timeout=200, check=False,
         )
+
+    @contextmanager
+    def within(self, seconds: float) -> Iterator[None]:
+        """See that what is done takes less time than that."""
+        start = time.monotonic()
+        yield
+        assert time.monotonic() - start < seconds
 
     def train(self, *options: object, gpu: bool = False) -> subprocess.CompletedProcess[str]:
         return self.python(SCRIPTS / "train.py", *options, gpu=gpu)

@@ -1,22 +1,31 @@
-"""The recipes of docs/accuracy.md, on a few rows, and their augmentation."""
+"""The recipes of docs/accuracy.md, on a few rows, and their augmentation; and the programs of the guides."""
 
 from __future__ import annotations
 
+import io
+import json
 import math
+import re
+import signal
+import subprocess
 import sys
+import urllib.error
+import urllib.request
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from variants import Variant, make
+from shell import ROOT, Shell, environment
+from variants import Variant, make, params
 
 import xpnet
 from xpnet import SGD, Affine, Network, fit
 from xpnet.functional import random_bits
 from xpnet.testing import check_gradients
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "examples"))
+EXAMPLES = ROOT / "examples"
+sys.path.insert(0, str(EXAMPLES))
 
 import recipes
 from augmentation import FlipAndShift
@@ -137,3 +146,69 @@ def test_a_recipe_trains_and_goes_on(
     recipes.main()  # which finds that all is done
     assert said.splitlines()[0] in capsys.readouterr().out
     assert (tmp_path / "runs" / "digits-conv-0.safetensors").read_bytes() == weights
+
+
+def test_scikit_learn_on_tensors(shell: Shell) -> None:
+    pytest.importorskip("sklearn")
+    pytest.importorskip("torch")
+    with shell.within(60):
+        done = shell.python(EXAMPLES / "sklearn_on_tensors.py")
+    assert done.returncode == 0, done.stderr
+    where, right = done.stdout.splitlines()
+    assert where == "weights torch.float32 on cpu, predictions on cpu"
+    assert float(re.findall(r"0\.\d+", right)[-1]) > 0.94
+
+
+@pytest.mark.parametrize("backend", params("numpy", "torch", "jax", "cupy"))
+def test_another_projects_layer_trains(shell: Shell, backend: str) -> None:
+    with shell.within(60):
+        done = shell.python(EXAMPLES / "another_project" / "train_snake.py", "--backend", backend,
+                            gpu=backend == "cupy")
+    assert done.returncode == 0, done.stderr
+    seen, beyond = (float(line.rpartition(" ")[2]) for line in done.stdout.splitlines())
+    assert seen > 0.99
+    assert beyond > 0.8
+
+
+def test_another_projects_own_tests(shell: Shell) -> None:
+    with shell.within(60):
+        done = shell.python("-m", "pytest", "-q", "-p", "no:cacheprovider", EXAMPLES / "another_project")
+    assert done.returncode == 0, done.stdout
+    assert "3 passed" in done.stdout
+
+
+def test_a_network_is_served_without_xpnet(shell: Shell) -> None:
+    for library in ("onnxruntime", "ndonnx"):
+        pytest.importorskip(library)
+    folder = EXAMPLES / "serve_with_onnxruntime"
+    with shell.within(60):
+        done = shell.python(folder / "train_and_export.py", "digits.onnx")
+        assert done.returncode == 0, done.stderr
+        assert float(done.stdout.split()[0]) > 0.94
+        # Without xpnet on the path, nor anything of this checkout.
+        program = "import sys; sys.modules['xpnet'] = None; sys.argv = ['serve', 'digits.onnx', '--port', '0']\n"
+        (shell.folder / "serve.py").write_text(program + f"exec(open({str(folder / 'serve.py')!r}).read())")
+        server = subprocess.Popen([sys.executable, "serve.py"], cwd=shell.folder, stdout=subprocess.PIPE,
+                                  env=environment(), text=True)
+        try:
+            assert server.stdout is not None
+            address = server.stdout.readline().strip()
+            (_, (x_test, t_test)) = xpnet.load_mnist()
+            found = posted(address, x_test)
+            assert np.mean([row["digit"] == t for row, t in zip(found, t_test, strict=True)]) > 0.94
+            assert all(0.1 <= row["probability"] <= 1 for row in found)
+            with pytest.raises(urllib.error.HTTPError) as refused:
+                posted(address, x_test[:, :10])
+            assert refused.value.code == 400
+            assert json.load(refused.value) == {"error": "images of shape (N, 784) wanted; got (1000, 10)"}
+        finally:
+            server.send_signal(signal.SIGINT)
+            assert server.wait(20) == 0
+
+
+def posted(address: str, images: Any) -> Any:
+    """Post images, and give the answer."""
+    body = io.BytesIO()
+    np.save(body, images)
+    with urllib.request.urlopen(address, body.getvalue(), timeout=20) as answer:
+        return json.load(answer)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 from collections.abc import Iterator
 from typing import Any
@@ -15,7 +16,7 @@ from sklearn.datasets import load_iris
 from sklearn.metrics import accuracy_score
 from sklearn.model_selection import GridSearchCV, cross_val_score, train_test_split
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import MinMaxScaler, StandardScaler
 from variants import Variant, make, params
 
 from xpnet import backend_of
@@ -53,15 +54,19 @@ def lies_where(a: Any, like: Any) -> bool:
     return backend_of(a) == backend_of(like) and device(a) == device(like)
 
 
+# StandardScaler indexes by truth values, for which a GPU has to be waited for: the stand-in for CuPy refuses.
+Scaler = MinMaxScaler if "XPNET_CUDA_ON_CPU" in os.environ else StandardScaler
+
+
 def expected(dtype: str = "float64") -> Any:
     with sklearn.config_context(array_api_dispatch=False):
-        return make_pipeline(StandardScaler(), MLPClassifier(**QUICK)).fit(X.astype(dtype), Y)
+        return make_pipeline(Scaler(), MLPClassifier(**QUICK)).fit(X.astype(dtype), Y)
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_a_pipeline_stays_where_its_data_are(xp: Variant, dtype: str) -> None:
     x, y = xp.asarray(X, dtype), xp.asarray(Y)
-    pipeline = make_pipeline(StandardScaler(), MLPClassifier(**QUICK)).fit(x, y)
+    pipeline = make_pipeline(Scaler(), MLPClassifier(**QUICK)).fit(x, y)
     mlp = pipeline[-1]
     for a in (*mlp.coefs_, *mlp.intercepts_, pipeline.predict_proba(x), pipeline.predict_log_proba(x)):
         assert lies_where(a, x)
@@ -80,7 +85,7 @@ def test_a_pipeline_stays_where_its_data_are(xp: Variant, dtype: str) -> None:
 
 def test_what_scikit_learn_does_with_estimators(xp: Variant) -> None:
     x, y = xp.asarray(X), xp.asarray(Y)
-    pipeline = make_pipeline(StandardScaler(), MLPClassifier(**QUICK))
+    pipeline = make_pipeline(Scaler(), MLPClassifier(**QUICK))
     x_train, x_test, y_train, y_test = train_test_split(x, y, random_state=0)
     assert lies_where(x_test, x)
     assert accuracy_score(y_test, pipeline.fit(x_train, y_train).predict(x_test)) > 0.9
