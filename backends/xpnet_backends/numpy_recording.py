@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import functools
 import math
-import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple, TypeVar
@@ -109,11 +108,15 @@ for _name in (
 
 
 class _Memory:
-    """A piece of memory for as long as anybody holds an array that lies in it."""
+    """A piece of memory for as long as anybody holds an array that lies in it; then it is free again."""
 
-    def __init__(self, whole: Any) -> None:
-        self.whole = whole
+    def __init__(self, whole: Any, free: list[Any]) -> None:
+        self.whole, self._free = whole, free
         self.__array_interface__ = whole.__array_interface__  # for numpy.asarray
+        self.start: int = self.__array_interface__["data"][0]
+
+    def __del__(self) -> None:
+        self._free.append(self.whole)
 
 
 class Recording:
@@ -153,9 +156,7 @@ class Recording:
         dtype, count = np.dtype(dtype), math.prod(shape)
         free = self._free.setdefault(max(1, count * dtype.itemsize), [])
         whole = free.pop() if free else np.empty(max(1, count * dtype.itemsize), np.uint8)
-        memory = _Memory(whole)
-        weakref.finalize(memory, free.append, whole).atexit = False
-        return np.asarray(memory)[:count * dtype.itemsize].view(dtype).reshape(shape).view(Recorded)
+        return np.asarray(_Memory(whole, free))[:count * dtype.itemsize].view(dtype).reshape(shape).view(Recorded)
 
     def empty_like(self, a: Any) -> Recorded:
         """Give an array whose axes follow in memory as those of `a` do: BLAS may sum otherwise else."""
@@ -254,7 +255,7 @@ class Recording:
             return given
         owner = _owner(given)
         if isinstance(owner, _Memory):
-            return _at(owner.whole, given)
+            return _at(owner.whole, owner.start, given)
         if not self._is_known(owner):
             if isinstance(given, Recorded):
                 raise CannotRecordError("an array that was computed unseen")
@@ -296,7 +297,8 @@ def moved(call: Call, places: Mapping[int, Any]) -> Call:
             return type(given)(move(a) for a in given)
         if not isinstance(given, np.ndarray) or id(given.base) not in places:
             return given
-        return _at(places[id(given.base)], given, given.base)
+        whole = places[id(given.base)]
+        return _at(whole, _address(given.base), given)
 
     return Call(call.function, move(call.args), move(call.options))
 
@@ -327,9 +329,8 @@ def _owner(a: Any) -> Any:
     return a.base if isinstance(a.base, _Memory) else a
 
 
-def _at(whole: Any, a: Any, now: Any = None) -> Any:
-    """Give a plain array that lies in this memory as `a` does in its own, `now`."""
-    start = _address(whole if now is None else now)
+def _at(whole: Any, start: int, a: Any) -> Any:
+    """Give a plain array that lies in this memory as `a` does in that which begins at an address."""
     return np.ndarray(a.shape, a.dtype, whole, _address(a) - start, a.strides)
 
 
