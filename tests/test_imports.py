@@ -37,6 +37,8 @@ ALLOWED = {
     "datasets": {"_extras", "backend", "datasets", "functional"},
     "training": {"_extras", "_numbers", "backend", "functional", "losses", "metrics", "networks",
                  "training"},
+    "onnx": {"__version__", "_extras", "_numbers", "backend", "functional", "losses", "networks", "onnx",
+             "training"},
 }
 COMPUTE_PATH = ("functional", "layers", "losses", "optimizers", "networks", "gradient",
                 "stacked_gradient", "metrics", "testing")
@@ -160,7 +162,8 @@ import sys
 import xpnet
 roots = {name.partition(".")[0] for name in sys.modules}
 print(sorted(roots & {"cupy", "torch", "jax", "jaxlib", "array_api_strict", "scipy", "tqdm",
-                      "matplotlib", "pooch", "safetensors", "xpnet_backends"}))
+                      "matplotlib", "pooch", "safetensors", "xpnet_backends", "onnx", "ndonnx", "spox",
+                      "onnxruntime"}))
 print("numpy" in roots)
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True,

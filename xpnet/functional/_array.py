@@ -104,7 +104,7 @@ def check_concrete(where: str, *arrays: Array, remedy: str | None) -> None:
                             f"leak: {remedy}")
 
 
-def reshape(x: Array, shape: tuple[int, ...]) -> Array:
+def reshape(x: Array, shape: tuple[int | None, ...]) -> Array:
     """Give an array another shape, in which at most one length is None: not known before a graph runs."""
     xp = array_namespace(x)
     return xp.reshape(x, tuple(-1 if n is None else n for n in shape) if None in shape else shape)
