@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 pytest.importorskip("ndonnx", reason="the extra onnx is not installed")
-pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+onnxruntime: Any = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
 pytest.importorskip("sklearn", reason="scikit-learn is not installed")
 
 from in_onnxruntime import ROWS, Host, close, exported, rows, run, session
+from packaging.version import Version
 from sklearn.base import BaseEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
@@ -22,6 +23,8 @@ from xpnet.losses import Loss
 from xpnet.onnx import export
 
 FEATURES = 6
+# Until then, the largest of no rows' scores have the scores' shape.
+LABELLED = ROWS if Version(onnxruntime.__version__) >= Version("1.32") else ROWS[1:]
 
 
 class StandIn(BaseEstimator):  # type: ignore[misc]
@@ -99,7 +102,7 @@ def test_every_library(tmp_path: Path, backend: str, dtype: str) -> None:
 def test_classes(tmp_path: Path, classes: Any, kind: str) -> None:
     model = Classifier(SoftmaxWithLoss(), 3).fit(data(9)).named(classes)
     path = exported(tmp_path, model)
-    for n in ROWS:
+    for n in LABELLED:
         x = data(n)
         found = run(path, x)
         same_labels(found["label"], model.predict(x))

@@ -106,6 +106,8 @@ def sigmoid(x: Array) -> Array:
 
 def silu(x: Array) -> Array:
     """Stand in for `xpnet.functional.silu`."""
+    if _is_float64(x):  # some versions of onnxruntime make of this an operator that they lack
+        return functional.silu(x)
     return x * sigmoid(x)
 
 
