@@ -47,10 +47,10 @@ def max_pooling(x: Array, pool_h: int, pool_w: int, *, stride: Pair = 2, pad: Pa
 
 def average_pooling(x: Array, pool_h: int, pool_w: int, *, stride: Pair = 2, pad: Pair = 0) -> Array:
     """Stand in for `xpnet.functional.average_pooling`."""
-    if _is_float64(x):
-        return functional.average_pooling(x, pool_h, pool_w, stride=stride, pad=pad)
     windows = check_pooling("average_pooling", x, pool_h, pool_w, stride, pad)
-    return _array(operators().average_pool(*_vars(x), count_include_pad=1, **_lying(windows)))
+    if _is_float64(x) or any(windows.pad):  # onnxruntime 1.22 and 1.24 count padding wrongly
+        return functional.average_pooling(x, pool_h, pool_w, stride=stride, pad=pad)
+    return _array(operators().average_pool(*_vars(x), **_lying(windows)))
 
 
 def batch_normalization_inference(
