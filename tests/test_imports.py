@@ -160,6 +160,7 @@ def test_import_xpnet_imports_numpy_alone() -> None:
     program = """
 import sys
 import xpnet
+import xpnet.onnx
 roots = {name.partition(".")[0] for name in sys.modules}
 print(sorted(roots & {"cupy", "torch", "jax", "jaxlib", "array_api_strict", "scipy", "tqdm",
                       "matplotlib", "pooch", "safetensors", "xpnet_backends", "onnx", "ndonnx", "spox",

@@ -125,6 +125,15 @@ def test_two_classes(tmp_path: Path, classes: Any) -> None:
         assert found["probabilities"].shape == (n, 2)
 
 
+def test_a_single_class(tmp_path: Path) -> None:
+    model = Classifier(SigmoidWithLoss(), 1).fit(data(9)).named(np.asarray(["only"]))
+    path = exported(tmp_path, model)
+    for n in ROWS:
+        found = run(path, data(n))
+        same_labels(found["label"], np.asarray(["only"] * n))
+        close(found["probabilities"], np.ones((n, 1), "float32"))
+
+
 def test_several_labels_a_row(tmp_path: Path) -> None:
     model = Classifier(SigmoidWithLoss(), 4).fit(data(9)).named(np.arange(4), multilabel=True)
     path = exported(tmp_path, model)

@@ -78,6 +78,15 @@ def test_newer_scalers_clip(tmp_path: Path) -> None:
     close(run(exported(tmp_path, pipeline), x)["probabilities"], pipeline.predict_proba(x))
 
 
+def test_what_a_scaler_has_learnt_of_tensors(tmp_path: Path) -> None:
+    torch: Any = pytest.importorskip("torch", reason="torch is not installed")
+    x = unscaled(50, "float32")
+    scaler = StandardScaler().fit(x)
+    expected = make_pipeline(scaler, classifier().fit(x)).predict_proba(x)
+    scaler.mean_, scaler.scale_ = torch.asarray(scaler.mean_), torch.asarray(scaler.scale_)  # as by array API dispatch
+    close(run(exported(tmp_path, make_pipeline(scaler, classifier().fit(x))), x)["probabilities"], expected)
+
+
 class Doubling(StandardScaler):  # type: ignore[misc]
     def transform(self, x: Any, copy: Any = None) -> Any:
         return 2 * super().transform(x, copy)

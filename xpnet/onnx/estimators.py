@@ -60,17 +60,18 @@ def trace_steps(steps: Sequence[tuple[str, Any]], graph: Graph) -> dict[str, Arr
     if not isinstance(estimator.network_.last_layer, SigmoidWithLoss):
         return {"label": _named(xp.argmax(scores, axis=-1), classes, graph), "probabilities": y}
     positive = xp.astype(scores > 0, xp.int64)
-    if y.shape[1] > 1 or len(classes) < 2:
+    if y.shape[1] > 1:
         return {"label": positive, "probabilities": y}
-    return {"label": _named(positive[:, 0], classes, graph), "probabilities": xp.concat([1 - y, y], axis=-1)}
+    numbers = positive[:, 0] * (len(classes) - 1)  # of a single class, which is certain, 0
+    return {"label": _named(numbers, classes, graph),
+            "probabilities": xp.concat([1 - y, y], axis=-1) if len(classes) == 2 else xp.ones_like(y)}
 
 
 def classes_of(estimator: Any) -> NDArray[Any] | None:
     """Give a classifier's classes, numbers or, as objects, strings; None for a regressor."""
     if not hasattr(estimator, "classes_"):
         return None
-    classes = estimator.classes_
-    host = classes if isinstance(classes, np.ndarray) else backend_of(classes).to_numpy(classes)
+    host = backend_of(estimator.classes_).to_numpy(estimator.classes_)
     if host.dtype.kind in "iu":
         return host.astype(np.int64)
     if host.dtype.kind in "US" or all(isinstance(each, str) for each in host.tolist()):

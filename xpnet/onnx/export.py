@@ -46,9 +46,9 @@ def export(
     labels : iterable of str or number, optional
         What the columns of a network's scores stand for, for the model's metadata; a classifier has its own.
     predictions : bool
-        Whether a network's model gives "predictions" besides "scores", the probabilities of a classifier; a
-        softmax takes a small network, given one row, a microsecond of eight. (An estimator's model gives
-        "label" and "probabilities", or "prediction".)
+        Whether a network's model gives "predictions" besides "scores": of a classifier, probabilities. (A
+        softmax takes a small network, given one row, a microsecond of nine.) An estimator's model gives "label" and
+        "probabilities", or "prediction".
 
     Raises
     ------

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from xpnet.backend import backend_of
 from xpnet.functional._array import Array, array_namespace
 from xpnet.onnx.graph import Graph
 
@@ -53,12 +54,12 @@ def scale(name: str, scaler: Any, graph: Graph, x: Array) -> Array:
                         f"estimator there may be {', '.join(SCALERS)} and passthrough")
     if not hasattr(scaler, "n_features_in_"):
         raise ValueError(f'export wants a fitted pipeline; the step "{name}" is not fitted')
-    xp = array_namespace(x)
     dtype = np.dtype(str(x.dtype))
     for operation, attribute, flag in SCALERS[kind.__name__]:
         if flag is None or getattr(scaler, flag):
-            values = np.asarray(getattr(scaler, attribute), dtype)
-            x = operation(x, graph.constant(f"{name}.{attribute}", values))
+            values = getattr(scaler, attribute)
+            host = np.asarray(backend_of(values).to_numpy(values), dtype)
+            x = operation(x, graph.constant(f"{name}.{attribute}", host))
     if getattr(scaler, "clip", False):
-        x = xp.clip(x, *map(float, getattr(scaler, "feature_range", (-1, 1))))
+        x = array_namespace(x).clip(x, *map(float, getattr(scaler, "feature_range", (-1, 1))))
     return x
