@@ -67,6 +67,18 @@ agree(TINY[0], {"xpnet on NumPy": right, "another": wrong}, 20)
     assert "the losses of another are" in done.stderr
 
 
+def test_all_exports_compute_the_same(shell: Shell) -> None:
+    for module in ("torch", "onnxscript", "ndonnx", "onnxruntime"):
+        if importlib.util.find_spec(module) is None:
+            pytest.skip(f"{module} is not installed")
+    *works, last = checked(shell, "onnx_export.py")
+    assert len(works) == 7
+    for line in [*works, last]:
+        found = re.search(r"the scores agree to (\S+): PyTorch's export, .*, xpnet, ", line)
+        assert found is not None, line
+        assert float(found[1]) <= 2e-6
+
+
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="wants Linux")
 def test_no_memory_grows_with_the_steps(shell: Shell) -> None:
     done = shell.python(BENCHMARKS / "memory.py", "--check")

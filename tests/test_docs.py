@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 from pathlib import Path
 
+import pytest
 from shell import ROOT, Shell
 
 
@@ -69,3 +71,22 @@ x_of_digits, x = x, np.memmap""").replace("seeds = [0", "x, t = x_of_digits, lab
     assert re.fullmatch(r"\(1000, 10\) 0\.\d+ TwoLayerNet", shapes)
     assert re.search(r"Scale: (16 passed|1\d passed, \d skipped)", done.stdout)  # by what is installed
     assert (shell.folder / "runs" / "first" / "history.csv").exists()
+
+
+def test_the_guide_to_onnx(shell: Shell) -> None:
+    for module in ("ndonnx", "onnxruntime"):
+        if importlib.util.find_spec(module) is None:
+            pytest.skip(f"{module} is not installed")
+    network, pipeline = blocks("python", "onnx.md")
+    program = Path(shell.folder / "guide.py")
+    # Estimators are of another part of the package, and of scikit-learn.
+    there = all(map(importlib.util.find_spec, ("sklearn", "xpnet.sklearn")))
+    program.write_text(network + (pipeline if there else ""))
+    done = shell.python(program)
+    assert done.returncode == 0, done.stderr
+    accuracy, about = done.stdout.splitlines()
+    found = re.fullmatch(r"(0\.\d+) \(1000, 10\)", accuracy)
+    assert found is not None
+    assert float(found[1]) > 0.85
+    assert about == ("TwoLayerNet {'name': 'Affine1', 'class': 'Affine', 'arrays': {'W1': [784, 50], 'b1': [50]}} "
+                     "[0, 1, 2, 3, 4, 5, 6, 7, 8, 9]")

@@ -5,7 +5,7 @@ import pytest
 from variants import Variant, installed
 
 from xpnet.functional import affine
-from xpnet.functional._array import array_namespace, unbroadcast
+from xpnet.functional._array import array_namespace, reshape, unbroadcast
 
 
 def test_namespace_is_that_of_the_arrays(xp: Variant) -> None:
@@ -26,6 +26,13 @@ def test_libraries_do_not_mix() -> None:
 def test_lists_are_refused_in_words() -> None:
     with pytest.raises(TypeError, match=r"one array-API library are wanted; got builtins.list"):
         array_namespace([1.0])
+
+
+def test_a_length_that_is_not_known_is_found(xp: Variant) -> None:
+    x = np.arange(12.0).reshape(3, 2, 2)
+    xp.check(xp.run(lambda x: reshape(x, (None, 4)), x), x.reshape(3, 4))
+    xp.check(xp.run(lambda x: reshape(x, (3, 4)), x), x.reshape(3, 4))
+    xp.check(xp.run(lambda x: reshape(x, (None, 4)), x[:0]), x[:0].reshape(0, 4))
 
 
 class Instance:

@@ -39,6 +39,8 @@ ALLOWED = {
                  "training"},
     "sklearn": {"_extras", "backend", "functional", "layers", "losses", "networks", "optimizers", "sklearn",
                 "training"},
+    "onnx": {"__version__", "_extras", "_numbers", "backend", "functional", "losses", "networks", "onnx",
+             "training"},
 }
 COMPUTE_PATH = ("functional", "layers", "losses", "optimizers", "networks", "gradient",
                 "stacked_gradient", "metrics", "testing")
@@ -170,9 +172,11 @@ def test_import_xpnet_imports_numpy_alone() -> None:
     program = """
 import sys
 import xpnet
+import xpnet.onnx
 roots = {name.partition(".")[0] for name in sys.modules}
 print(sorted(roots & {"cupy", "torch", "jax", "jaxlib", "array_api_strict", "scipy", "tqdm",
-                      "matplotlib", "pooch", "safetensors", "sklearn", "xpnet_backends"}))
+                      "matplotlib", "pooch", "safetensors", "sklearn", "xpnet_backends", "onnx", "ndonnx",
+                      "spox", "onnxruntime"}))
 print("numpy" in roots)
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True,

@@ -1,8 +1,8 @@
 """Answer over HTTP which digit an image is, with onnxruntime and NumPy alone.
 
-`python serve.py digits.onnx --port 8000`, and from elsewhere, with 28 x 28 numbers of 0 … 1 an image:
+`python serve.py digits.onnx --port 8000`, and from elsewhere, with images of numbers from 0 to 1:
 
-    numpy.save("images.npy", images)                        # (N, 784), float32
+    numpy.save("images.npy", images)                        # (N, 1, 28, 28), float32
     curl --data-binary @images.npy http://127.0.0.1:8000    # [{"digit": 7, "probability": 0.998}, …]
 
 Images that are none get an answer of 400 and a reason.
@@ -30,8 +30,8 @@ about = json.loads(session.get_modelmeta().custom_metadata_map["xpnet"])
 def answer(body: bytes) -> list[dict[str, object]]:
     """Give label and probability of each image in the bytes of a .npy file."""
     images = np.load(io.BytesIO(body), allow_pickle=False)
-    if images.ndim != 2 or images.shape[1] != 784:
-        raise ValueError(f"images of shape (N, 784) wanted; got {images.shape}")
+    if images.ndim != 4 or images.shape[1:] != (1, 28, 28):
+        raise ValueError(f"images of shape (N, 1, 28, 28) wanted; got {images.shape}")
     probabilities = session.run(["predictions"], {"x": images.astype(np.float32)})[0]
     return [{"digit": about["labels"][int(row.argmax())], "probability": round(float(row.max()), 4)}
             for row in probabilities]

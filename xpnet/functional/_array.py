@@ -19,6 +19,7 @@ __all__ = [
     "device",
     "in_sum_dtype",
     "is_integer",
+    "reshape",
     "size",
     "sum_dtype",
     "sum_over",
@@ -101,6 +102,12 @@ def check_concrete(where: str, *arrays: Array, remedy: str | None) -> None:
         if remedy is not None and _is_tracer(x):
             raise TypeError(f"{where} got a tracer of jax.jit, jax.grad or jax.vmap, which would "
                             f"leak: {remedy}")
+
+
+def reshape(x: Array, shape: tuple[int | None, ...]) -> Array:
+    """Give an array another shape, in which at most one length is None: not known before a graph runs."""
+    xp = array_namespace(x)
+    return xp.reshape(x, tuple(-1 if n is None else n for n in shape) if None in shape else shape)
 
 
 def check_dout(where: str, dout: Array, x: Array) -> None:

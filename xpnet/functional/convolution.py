@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 
-from xpnet.functional._array import Array, array_namespace, sum_over, unbroadcast
+from xpnet.functional._array import Array, array_namespace, reshape, sum_over, unbroadcast
 from xpnet.functional._fitting import stacks_fit
 from xpnet.functional.windows import Pair, Windows, fold, pad_image, taps, windows_on
 
@@ -59,7 +59,7 @@ def image_columns(x: Array, windows: Windows) -> Array:
     xp = array_namespace(x)
     (FH, FW), (OH, OW) = windows.size, windows.output
     col = xp.stack(taps(pad_image(x, windows), windows), axis=-3)
-    return xp.reshape(col, (*x.shape[:-3], x.shape[-3] * FH * FW, OH * OW))
+    return reshape(col, (*x.shape[:-3], x.shape[-3] * FH * FW, OH * OW))
 
 
 def convolution(x: Array, W: Array, b: Array, *, stride: Pair = 1, pad: Pair = 0) -> Array:
@@ -95,7 +95,7 @@ def convolution(x: Array, W: Array, b: Array, *, stride: Pair = 1, pad: Pair = 0
     xp = array_namespace(x, W, b)
     windows = check_convolution("convolution", x, W, b, stride, pad)
     out = xp.matmul(_rows(W), image_columns(x, windows)) + b[..., None, :, None]
-    return xp.reshape(out, (*out.shape[:-1], *windows.output))
+    return reshape(out, (*out.shape[:-3], x.shape[-4], W.shape[-4], *windows.output))
 
 
 def convolution_backward(

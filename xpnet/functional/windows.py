@@ -162,6 +162,9 @@ def _padded(x: Array, before: int, after: int, axis: int, value: float = 0) -> A
     xp = array_namespace(x)
 
     def border(n: int) -> list[Array]:
+        if None in x.shape:  # of a batch that is not known before a graph runs
+            line = x[(..., slice(1), *(slice(None),) * (-1 - axis))]
+            return [xp.full_like(line, value)] * n
         shape = list(x.shape)
         shape[axis] = n
         return [xp.full(tuple(shape), value, dtype=x.dtype, device=device(x))] if n else []

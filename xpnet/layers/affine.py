@@ -13,6 +13,7 @@ from xpnet.functional._array import (
     check_concrete,
     check_floating,
     device,
+    reshape,
 )
 from xpnet.layers.layer import Layer
 from xpnet.layers.stacks import broadcast_shape
@@ -84,7 +85,7 @@ class Affine(Layer):
                              f"with {features} features; got {tuple(x.shape)}")
         self.original_x_shape = tuple(x.shape) if flatten else None
         if flatten:
-            x = array_namespace(x).reshape(x, (*x.shape[:batch_axes], features))
+            x = reshape(x, (*x.shape[:batch_axes], features))
         self.x = x
         return self.fast(affine)(x, self.W, self.b)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from xpnet.functional._array import Array, array_namespace
+from xpnet.functional._array import Array, array_namespace, reshape
 from xpnet.layers.layer import Layer
 
 __all__ = ["Flatten"]
@@ -35,7 +35,7 @@ class Flatten(Layer):
             raise ValueError(f"{self.name} wants x of shape (…, N, and {self.ndim} more); "
                              f"got {tuple(x.shape)}")
         self.shape = tuple(x.shape)
-        return array_namespace(x).reshape(x, self._flat_shape())
+        return reshape(x, self._flat_shape())
 
     def backward(self, dout: Array) -> Array:
         """Give `dout` `(…, N, C * H * W)` the shape of the input."""

@@ -13,7 +13,7 @@ from xpnet.networks import Network
 from xpnet.training.nested import place
 from xpnet.training.tensors import load_tensors, save_tensors
 
-__all__ = ["load_network", "load_weights", "save_weights"]
+__all__ = ["load_network", "load_weights", "made_by", "save_weights"]
 
 
 def save_weights(
@@ -34,12 +34,16 @@ def save_weights(
         arguments of the network and its loss, as "network", "arguments", "loss" and "loss arguments",
         and the checksum, as "sha256".
     """
+    save_tensors(path, _held(network), {**(description or {}), **made_by(network)})
+
+
+def made_by(network: Network) -> dict[str, Any]:
+    """Tell, as JSON can, of which classes network and loss are, and with which arguments they were made."""
     loss = network.last_layer
-    made_by = {"network": type(network).__name__, "arguments": network.arguments,
-               "loss": type(loss).__name__, "loss arguments": {
-                   name: backend_of(a).to_numpy(a).tolist() if hasattr(a, "shape") else a
-                   for name, a in loss.arguments.items()}}
-    save_tensors(path, _held(network), {**(description or {}), **made_by})
+    return {"network": type(network).__name__, "arguments": network.arguments,
+            "loss": type(loss).__name__, "loss arguments": {
+                name: backend_of(a).to_numpy(a).tolist() if hasattr(a, "shape") else a
+                for name, a in loss.arguments.items()}}
 
 
 def load_weights(path: str | os.PathLike[str], network: Network) -> None:
