@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch.autograd.function import once_differentiable
 
 from xpnet.adapters.things import parts
 from xpnet.layers import Layer
@@ -50,22 +49,47 @@ class _Call(torch.autograd.Function):  # type: ignore[misc]
         return y.detach()  # another tensor than the layer may remember, which is not on the tape
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
     def backward(ctx: Any, dout: Any) -> Any:
-        bound, names = ctx.bound, ctx.names
         for (part, name), a in zip(ctx.places, ctx.saved_tensors, strict=True):
             setattr(part, name, a)
-        if not isinstance(bound, Layer):
-            return None, None, None, None, bound.backward(dout)
-        dx = None
-        if ctx.needs_input_grad[4]:
-            dx = bound.backward(dout)
-        else:
-            bound.backward_params(dout)
-        grads = bound.grads
-        _forget([*ctx.places, *((part, f"d{name}") for part in parts(bound) for name in part.param_ndims
-                                if f"d{name}" in vars(part))])
-        return None, None, None, None, dx, *(grads[name] for name in names)
+        with torch.no_grad():
+            grads = _gradients(ctx.bound, dout, ctx.names, with_dx=ctx.needs_input_grad[4])
+        _forget(ctx.places)
+        if torch.is_grad_enabled():  # create_graph=True
+            grads = [None if g is None else _Once.apply(g.detach().requires_grad_()) for g in grads]
+        return None, None, None, None, *grads
+
+
+class _Once(torch.autograd.Function):  # type: ignore[misc]
+    """A gradient that cannot be differentiated.
+
+    PyTorch's `once_differentiable` says so only where `dout` is on the tape; else the second
+    derivative would lack, silently, what comes through this layer.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, gradient: Any) -> Any:
+        return gradient.view_as(gradient)
+
+    @staticmethod
+    def backward(ctx: Any, dout: Any) -> Any:
+        raise RuntimeError("trying to differentiate twice what xpnet differentiates once: its backward is "
+                           "written by hand, and has none")
+
+
+def _gradients(bound: Any, dout: Any, names: list[str], with_dx: bool) -> list[Any]:
+    """Give `dx`, None if it is not wanted, and the gradients of the parameters."""
+    if isinstance(bound, Loss):
+        return [bound.backward(dout)]
+    dx = None
+    if with_dx:
+        dx = bound.backward(dout)
+    else:
+        bound.backward_params(dout)
+    grads = bound.grads
+    _forget([(part, f"d{name}") for part in parts(bound) for name in part.param_ndims
+             if f"d{name}" in vars(part)])
+    return [dx, *(grads[name] for name in names)]
 
 
 def _forget(places: list[tuple[Any, str]]) -> None:
