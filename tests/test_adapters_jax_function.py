@@ -93,8 +93,8 @@ def test_losses_have_the_gradients_that_jax_finds(name: str) -> None:
         own = case.make()
         if isinstance(own, SoftmaxWithLoss) and own.class_weights is not None:
             own.class_weights = jnp.asarray(own.class_weights)
-        expected = jax.value_and_grad(lambda x, own=own, others=others: own.bind().forward(x, *others))(x)
-        near(jax.value_and_grad(f)(x, *others), expected)
+        expected = jax.jit(jax.value_and_grad(
+            lambda x, own=own, others=others: own.bind().forward(x, *others)))(x)
         near(jax.jit(jax.value_and_grad(f))(x, *others), expected)
         assert expected[0].shape == ()
 
@@ -158,9 +158,10 @@ def test_vmap() -> None:
     def loss(params: Any, x: Any, t: Any) -> Any:
         return loss_of(f(params, x), t)
 
-    found = jax.vmap(jax.value_and_grad(loss), in_axes=(None, 0, 0))(params, x, t)
+    both = jax.value_and_grad(loss)
+    found, one = jax.jit(jax.vmap(both, in_axes=(None, 0, 0)))(params, x, t), jax.jit(both)
     for k in range(3):
-        near(jax.tree.map(lambda a, k=k: a[k], found), jax.value_and_grad(loss)(params, x[k], t[k]))
+        near(jax.tree.map(lambda a, k=k: a[k], found), one(params, x[k], t[k]))
 
 
 def test_the_backward_itself_can_be_differentiated() -> None:
@@ -194,7 +195,7 @@ def test_a_stack_is_a_stack() -> None:
     stack = TwoLayerNet(6, 5, 3, "he", seed=[1, 2], dtype="float64")
     f, loss_of = to_jax(stack), to_jax(stack.last_layer)
     t = jnp.asarray([0, 2, 1, 1])
-    grads = jax.grad(lambda p: jnp.sum(loss_of(f(p, jnp.asarray(X)), t)))(on_jax(stack.params))
+    grads = jax.jit(jax.grad(lambda p: jnp.sum(loss_of(f(p, jnp.asarray(X)), t))))(on_jax(stack.params))
     for k in range(2):
         near({name: g[k] for name, g in grads.items()}, on_jax(stack.member(k).gradient(X, np.asarray(t))))
 
@@ -255,7 +256,7 @@ def test_images() -> None:
     layer = Convolution(normal(3, 2, 3, 3), normal(3), pad=1)
     x = jnp.asarray(normal(2, 2, 5, 5))
     params = on_jax(layer.params)
-    grads = jax.grad(lambda p: jnp.sum(to_jax(layer)(p, x) ** 2))(params)
-    expected = jax.grad(lambda p: jnp.sum((jax.lax.conv(x, p["W"], (1, 1), "SAME")
-                                           + p["b"][:, None, None]) ** 2))(params)
+    grads = jax.jit(jax.grad(lambda p: jnp.sum(to_jax(layer)(p, x) ** 2)))(params)
+    expected = jax.jit(jax.grad(lambda p: jnp.sum((jax.lax.conv(x, p["W"], (1, 1), "SAME")
+                                                   + p["b"][:, None, None]) ** 2)))(params)
     near(grads, expected)

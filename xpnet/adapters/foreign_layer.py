@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import ClassVar
 
 from xpnet.functional._array import Array
 from xpnet.layers import Layer
@@ -15,10 +14,8 @@ class ForeignLayer(Layer):
     """A layer whose parameters are found when it is made, and whose backward comes with each forward.
 
     A subclass calls `_own` in its constructor, and sets `_pull` and `_y_shape` in `forward`. It is not
-    `recordable`: what others' Python code does at each step is not known.
+    `recordable`, and has to say so itself: what others' Python code does at each step is not known.
     """
-
-    recordable: ClassVar[bool] = False
 
     def __init__(self) -> None:
         super().__init__()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import array_api_compat
 import jax
@@ -25,6 +25,8 @@ class JaxLayer(ForeignLayer):
     params : dict
         Arrays by name, in dictionaries and lists within if need be.
     """
+
+    recordable: ClassVar[bool] = False
 
     def __init__(self, function: Callable[[Any, Array], Array], params: Any) -> None:
         super().__init__()

@@ -23,6 +23,7 @@ class TorchLayer(ForeignLayer):
     """
 
     has_train_flg: ClassVar[bool] = True
+    recordable: ClassVar[bool] = False
 
     def __init__(self, module: Any) -> None:
         super().__init__()
@@ -55,7 +56,7 @@ class TorchLayer(ForeignLayer):
         self._check_alone()
         if not isinstance(x, torch.Tensor):
             raise TypeError(f"{self.name} wants a tensor of PyTorch's; got {type(x).__name__}")
-        params = {name: getattr(self, name).detach().requires_grad_() for name in self.param_ndims}
+        params = {name: self._dense(name).detach().requires_grad_() for name in self.param_ndims}
         state = {name: self._as_bound(name, params) for name in self.state_ndims}
         with torch.enable_grad():
             inside = x.detach().requires_grad_(x.is_floating_point())
@@ -75,6 +76,11 @@ class TorchLayer(ForeignLayer):
 
         self._pull, self._y_shape = pull, tuple(y.shape)
         return y.detach()
+
+    def _dense(self, name: str) -> Any:
+        """Give a parameter, without gaps in memory if it has one axis: batch_norm's backward reads past them."""
+        p = getattr(self, name)
+        return p.contiguous() if p.ndim == 1 else p
 
     def _as_bound(self, name: str, params: dict[str, Any]) -> Any:
         """Give state that a module may write into, in the dtype of the parameters if these were cast."""
