@@ -12,7 +12,17 @@ jax = pytest.importorskip("jax")
 
 import jax.numpy as jnp
 
-from xpnet import SGD, MeanSquaredError, Network, Relu, Sequential, evaluate, fit, load_weights, save_weights
+from xpnet import (
+    SGD,
+    MeanSquaredError,
+    Network,
+    Relu,
+    Sequential,
+    evaluate,
+    fit,
+    load_weights,
+    save_weights,
+)
 from xpnet.adapters import from_jax
 from xpnet.testing import check_gradients, check_layer
 from xpnet.training.batches import epoch_batches
