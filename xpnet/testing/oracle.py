@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -11,7 +12,7 @@ from xpnet.testing.inputs import is_floating
 from xpnet.testing.layer_runs import LayerAtWork, Map, Point, dout_for
 from xpnet.testing.layer_wants import CheckError, CheckSkipped
 from xpnet.testing.rounding import check_rounding
-from xpnet.testing.sites import beside
+from xpnet.testing.sites import beside, scale_of
 
 __all__ = ["want_gradients_of"]
 
@@ -78,18 +79,23 @@ def want_gradients_of(
     except Exception as error:  # noqa: BLE001  a layer may raise anything
         text = str(error).strip().partition("\n")[0]
         raise CheckSkipped(f"{library} cannot differentiate it: {type(error).__name__}: {text}") from None
+    for name, g in own.items():
+        if (wanted := tuple(held[name].shape)) != (found := tuple(g.shape)):
+            raise CheckError(f"wants the gradient of {name} of shape {wanted}; got {found}")
     draws = Draws(0)
     eps = float(array_namespace(*held.values()).finfo(next(iter(own.values())).dtype).eps)
 
-    def rounded() -> list[Mapping[str, Array]]:
-        return [{name: x + eps * x * draws.direction(x) if is_floating(x) else x for name, x in held.items()}
-                for _ in range(3)]
+    def moved(change: Map) -> Mapping[str, Array]:
+        return {name: change(x) if is_floating(x) else x for name, x in held.items()}
 
-    def aside() -> list[Mapping[str, Array]]:
-        return [{name: beside(x, draws, absolute=False) if is_floating(x) else x for name, x in held.items()}]
+    def shrunk() -> list[Mapping[str, Array]]:
+        largest = max(scale_of(x) for x in held.values() if is_floating(x))
+        powers = range(1, max(3, math.ceil(math.log(largest, 8)) + 1))
+        return [moved(lambda x, k=k: x * 8.0**-k) for k in powers]  # type: ignore[misc]
 
-    reports = check_rounding(both, held, list(own), eps, effect=lambda name: 0.0, rounded=rounded,
-                             beside=aside, shrunk=list)
+    reports = check_rounding(both, held, list(own), eps, effect=lambda name: 0.0, shrunk=shrunk,
+                             rounded=lambda: [moved(lambda x: x + eps * x * draws.direction(x)) for _ in range(3)],
+                             beside=lambda: [moved(lambda x: beside(x, draws, absolute=False))])
     kinks = [report.name for report in reports if report.verdict == "kink"]
     wrong = [f"{report.name} is off by {report.worst.error:.1e}" for report in reports if report.verdict == "wrong"]
     if wrong:
