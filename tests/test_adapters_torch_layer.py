@@ -170,6 +170,24 @@ def test_what_is_frozen_stays() -> None:
     assert from_torch(made("MLP").eval()).forward(X[:1] + X[1:2], False) is not None  # type: ignore[call-arg]
 
 
+def test_buffers_may_be_replaced() -> None:
+    class Counting(nn.Module):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("calls", torch.zeros(()))
+
+        def forward(self, x: Any) -> Any:
+            self.calls = self.calls + 1
+            return x * self.calls
+
+    layer = from_torch(Counting())
+    for k in (1, 2, 3):
+        assert torch.equal(layer.forward(X), k * X)
+    assert layer.state["calls"] == 3
+    layer.forward(X, False)  # type: ignore[call-arg]
+    assert layer.state["calls"] == 3
+
+
 def test_shared_parameters_are_one() -> None:
     module = nn.Sequential(nn.Linear(6, 6), nn.Tanh(), nn.Linear(6, 6)).double()
     module[2].weight = module[0].weight

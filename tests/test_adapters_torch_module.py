@@ -310,6 +310,26 @@ def test_activations_can_be_saved_elsewhere() -> None:
     assert len(packed) == 2
 
 
+@pytest.mark.parametrize("reentrant", [True, False])
+def test_activations_can_be_computed_again_but_not_drawn_again(reentrant: bool) -> None:
+    from torch.utils.checkpoint import checkpoint
+
+    def grad(module: Any, run: Any) -> Any:
+        x = tensor(X, requires_grad=True)
+        run(module, x).sum().backward()
+        return x.grad
+
+    def again(module: Any, x: Any) -> Any:
+        return checkpoint(module, x, use_reentrant=reentrant)
+
+    module = to_torch(Network([affine(), Sigmoid()]))
+    near(grad(module, again), grad(module, lambda module, x: module(x)))
+    module = to_torch(Network([affine(), Dropout(0.5)]))
+    near(grad(module.eval(), again), grad(module, lambda module, x: module(x)))
+    with pytest.raises(RuntimeError, match=r"Network goes forward within a backward.*other random numbers"):
+        grad(module.train(), again)
+
+
 def test_a_stack_is_a_stack() -> None:
     stack = TwoLayerNet(6, 5, 3, "he", seed=[1, 2], dtype="float64")
     module, loss_of = to_torch(stack), to_torch(stack.last_layer)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
 from shell import ROOT, Shell
+from variants import installed
 
 
 def blocks(language: str, guide: str = "gradient_checks.md") -> list[str]:
@@ -45,6 +47,21 @@ assert report
     assert len(passed) == 13
     assert [line.split() for line in done.stdout.splitlines() if line.startswith("passed")] == [
         line.split() for line in passed]
+
+
+@pytest.mark.parametrize("library", ["torch", "jax"])
+def test_the_guide_to_adapters(shell: Shell, library: str) -> None:
+    if not installed(library):
+        pytest.skip(f"{library} is not installed")
+    text = "\n".join(blocks("python", "adapters.md"))
+    of_torch, of_jax = text.split("import jax\n")
+    program = Path(shell.folder / "guide.py")
+    program.write_text({"torch": of_torch, "jax": f"import jax\n{of_jax}"}[library])
+    done = shell.python(program)
+    assert done.returncode == 0, done.stderr
+    shown = blocks("", "adapters.md")
+    assert len(shown) == 2
+    assert done.stdout == shown[library == "jax"]
 
 
 def test_the_guide_to_training(shell: Shell) -> None:

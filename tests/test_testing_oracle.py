@@ -68,10 +68,10 @@ def test_what_is_right_passes(oracle: str, name: str, scale: float) -> None:
 
 @each_oracle
 def test_no_false_alarms(oracle: str) -> None:
-    """At scales of 1e-6 to 1e6: of 5,300 checks, by `XPNET_SEEDS=148`, none failed."""
+    """At scales of 1e-6 to 1e6; `XPNET_SEEDS=100` looks at a hundred of them."""
     for seed in range(int(os.environ.get("XPNET_SEEDS", "10" if oracle == "torch autograd" else "2"))):
         for name, (given, options) in subjects(make("numpy"), "float64", seed).items():
-            if not options and hasattr(given[0], "backward") and not hasattr(given[0], "loss_and_gradient"):
+            if not options and hasattr(given[0], "backward") and not hasattr(given[0], "gradient"):
                 assert outcome(oracle, *given) == ("passed", ""), (seed, name)
 
 
@@ -88,7 +88,7 @@ def layer_bugs() -> list[Any]:
     found = []
     for bug in BUGS:
         (subject, *_), options = bug.subject(make("numpy"), "float64")
-        if ("float64" in bug.dtypes and not options and not hasattr(subject, "loss")
+        if ("float64" in bug.dtypes and not options and not hasattr(subject, "gradient")
                 and bug.kind not in ("stale cache", "accumulation", "shape")):
             found.append(pytest.param(bug, id=bug.name))
     return found

@@ -62,7 +62,11 @@ class LayerModule(torch.nn.Module):  # type: ignore[misc]
         with torch.no_grad():
             bound = self._layer.bind({name: p.detach() for name, p in params.items()},
                                      {name: self.get_buffer(name) for name in self._layer.state_ndims})
-            for k, leaf in enumerate(drawing(bound), start=1):
+            drawn = drawing(bound)
+            if drawn and self.training and torch._C._current_graph_task_id() != -1:
+                raise RuntimeError(f"{self.extra_repr()} goes forward within a backward, as torch.utils.checkpoint "
+                                   "lets it, and would draw other random numbers than before")
+            for k, leaf in enumerate(drawn, start=1):
                 leaf.counter = self.get_buffer(f"counter{k}").clone()
             y = run_forward(bound, x.detach(), self.training)
             if self.training:
