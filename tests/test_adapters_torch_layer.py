@@ -172,6 +172,8 @@ def test_what_is_frozen_stays() -> None:
 
 def test_buffers_may_be_replaced() -> None:
     class Counting(nn.Module):  # type: ignore[misc]
+        calls: Any
+
         def __init__(self) -> None:
             super().__init__()
             self.register_buffer("calls", torch.zeros(()))

@@ -21,6 +21,7 @@ from xpnet import (
     BatchNormalization,
     Convolution,
     Dropout,
+    Flatten,
     MeanSquaredError,
     Momentum,
     Network,
@@ -278,6 +279,30 @@ def test_what_was_written_into_before_the_backward_is_refused() -> None:
     module.zero_grad()
     torch.relu_(module(x)).sum().backward()  # the output of Affine is not needed
     near(module.b.grad, (module(x) > 0).double().sum(0))
+
+
+def test_an_output_may_be_written_into_where_it_would_be_a_view() -> None:
+    images = X.reshape(4, 2, 3, 1)
+    x = tensor(images, requires_grad=True)
+    z = 2 * x
+    y = to_torch(Flatten())(z)
+    y.mul_(3)
+    (y.sum() + z.sum()).backward()
+    near(x.grad, torch.full(x.shape, 8.0, dtype=torch.float64))
+    near(z, tensor(2 * images))
+
+
+def test_parameters_may_be_parametrized() -> None:
+    class Doubled(torch.nn.Module):  # type: ignore[misc, name-defined]
+        def forward(self, W: Any) -> Any:
+            return 2 * W
+
+    layer = affine()
+    module = to_torch(layer)
+    torch.nn.utils.parametrize.register_parametrization(module, "W", Doubled())
+    module(tensor(X)).sum().backward()
+    near(module(tensor(X)), tensor(X @ (2 * layer.W) + layer.b))
+    near(module.parametrizations.W.original.grad, tensor(2 * np.repeat(X.sum(0)[:, None], 5, 1)))
 
 
 def test_what_a_layer_remembers_is_pytorchs_to_free() -> None:

@@ -183,6 +183,15 @@ def test_an_input_of_integers(oracle: str) -> None:
 
 
 @each_oracle
+def test_without_any_gradient_there_is_nothing_to_hold(oracle: str) -> None:
+    class Nothing(Relu):
+        def backward(self, dout: Any) -> Any:
+            return None
+
+    assert outcome(oracle, Nothing(), X) == ("skipped", "its backward gives no gradient")
+
+
+@each_oracle
 def test_masks_that_are_drawn_are_the_same_for_both(oracle: str) -> None:
     assert outcome(oracle, Dropout(0.5, seed=3), X) == ("passed", "")
 

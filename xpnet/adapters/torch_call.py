@@ -46,7 +46,10 @@ class _Call(torch.autograd.Function):  # type: ignore[misc]
         ]
         ctx.save_for_backward(*(getattr(part, name) for part, name in ctx.places))
         _forget(ctx.places)
-        return y.detach()  # another tensor than the layer may remember, which is not on the tape
+        # Another tensor than the layer may remember, which is not on the tape; and no view of x, since
+        # PyTorch would not know of it.
+        is_view = y.untyped_storage().data_ptr() == x.untyped_storage().data_ptr()
+        return y.clone() if is_view else y.detach()
 
     @staticmethod
     def backward(ctx: Any, dout: Any) -> Any:

@@ -56,12 +56,12 @@ class LayerModule(torch.nn.Module):  # type: ignore[misc]
             As the layer wants it.
         """
         _check_tensor(self, x)
-        params = dict(self.named_parameters())
+        params, state = ({name: getattr(self, name) for name in names}  # as they are now: parametrized, if so
+                         for names in (self._layer.param_ndims, self._layer.state_ndims))
         if isinstance(self._layer, Network) and params:
             x = x.to(next(iter(params.values())).dtype)
         with torch.no_grad():
-            bound = self._layer.bind({name: p.detach() for name, p in params.items()},
-                                     {name: self.get_buffer(name) for name in self._layer.state_ndims})
+            bound = self._layer.bind({name: p.detach() for name, p in params.items()}, state)
             drawn = drawing(bound)
             if drawn and self.training and torch._C._current_graph_task_id() != -1:
                 raise RuntimeError(f"{self.extra_repr()} goes forward within a backward, as torch.utils.checkpoint "

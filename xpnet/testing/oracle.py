@@ -51,34 +51,39 @@ def want_gradients_of(
         return xp.astype(x, xp.float64) if is_floating(x) else x
 
     given = subject.point(wide)
-    first, *others = given.named()
-    names = [name for name in others if is_floating(given.named()[name])]
+    every = given.named()
+    first, *others = every
+    names = [name for name in others if is_floating(every[name])]
+    held = {name: every[name] for name in (first, *names)}  # the rest are labels
 
     def point_of(arrays: Mapping[str, Array]) -> Point:
-        held = {**given.named(), **arrays}
-        return Point([held[name] for name in (first, *others)[:len(given.inputs)]],
-                     {name: held[name] for name in given.params})
+        here = {**every, **arrays}
+        return Point([here[name] for name in (first, *others)[:len(given.inputs)]],
+                     {name: here[name] for name in given.params})
 
     def forward(arrays: list[Array], x: Array) -> Array:
-        with subject.holding(point_of({first: x, **dict(zip(names, arrays, strict=True))}), wide) as held:
-            return held.forward()
+        point = point_of({first: x, **dict(zip(names, arrays, strict=True))})
+        with subject.holding(point, wide) as layer:
+            return layer.forward()
 
     def pair(arrays: Mapping[str, Array]) -> tuple[dict[str, Any], dict[str, Any]]:
-        layer = layer_of(forward, [arrays[name] for name in names])
-        layer = layer.bind(dict(zip(layer.params, (arrays[name] for name in names), strict=True)))
+        params = [arrays[name] for name in names]
+        layer = layer_of(forward, params)
+        layer = layer.bind(dict(zip(layer.params, params, strict=True)))
         dx = layer.backward(dout_for(layer.forward(arrays[first])))
-        found = {first: dx, **dict(zip(names, layer.grads.values(), strict=True))}
-        run = subject.run(point_of(arrays), of_others=wide)
-        own = {name: g for name, g in run.gradients.items() if g is not None and is_floating(held[name])}
-        return own, {name: found[name] for name in own}
+        librarys = {first: dx, **dict(zip(names, layer.grads.values(), strict=True))}
+        own = {name: g for name, g in subject.run(point_of(arrays), of_others=wide).gradients.items()
+               if g is not None and is_floating(every[name])}
+        return own, {name: librarys[name] for name in own}
 
-    held = {name: x for name, x in given.named().items() if is_floating(x) or name == first}
     both = compiled(pair)
     try:
         own, _ = both(held)
     except Exception as error:  # noqa: BLE001  a layer may raise anything
         text = str(error).strip().partition("\n")[0]
         raise CheckSkipped(f"{library} cannot differentiate it: {type(error).__name__}: {text}") from None
+    if not own:
+        raise CheckSkipped("its backward gives no gradient")
     for name, g in own.items():
         if (wanted := tuple(held[name].shape)) != (found := tuple(g.shape)):
             raise CheckError(f"wants the gradient of {name} of shape {wanted}; got {found}")
