@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from shell import ROOT, Shell
+from variants import installed
 
 
 def blocks(language: str, guide: str = "gradient_checks.md") -> list[str]:
@@ -49,6 +50,21 @@ assert report
         line.split() for line in passed]
 
 
+@pytest.mark.parametrize("library", ["torch", "jax"])
+def test_the_guide_to_adapters(shell: Shell, library: str) -> None:
+    if not installed(library):
+        pytest.skip(f"{library} is not installed")
+    text = "\n".join(blocks("python", "adapters.md"))
+    of_torch, of_jax = text.split("import jax\n")
+    program = Path(shell.folder / "guide.py")
+    program.write_text({"torch": of_torch, "jax": f"import jax\n{of_jax}"}[library])
+    done = shell.python(program)
+    assert done.returncode == 0, done.stderr
+    shown = blocks("", "adapters.md")
+    assert len(shown) == 2
+    assert done.stdout == shown[library == "jax"]
+
+
 def test_the_guide_to_training(shell: Shell) -> None:
     program = Path(shell.folder / "guide.py")
     text = "\n".join(blocks("python", "training.md"))
@@ -69,7 +85,7 @@ x_of_digits, x = x, np.memmap""").replace("seeds = [0", "x, t = x_of_digits, lab
     assert 0.5 < float(accuracy) < 1
     assert re.fullmatch(r"\{'loss': \d\.\S+, 'r2_score': -?\d\S+\}", measured)
     assert re.fullmatch(r"\(1000, 10\) 0\.\d+ TwoLayerNet", shapes)
-    assert re.search(r"Scale: (16 passed|1\d passed, \d skipped)", done.stdout)  # by what is installed
+    assert re.search(r"Scale: (18 passed|1\d passed, \d skipped)", done.stdout)  # by what is installed
     assert (shell.folder / "runs" / "first" / "history.csv").exists()
 
 

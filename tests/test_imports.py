@@ -41,13 +41,17 @@ ALLOWED = {
                 "training"},
     "onnx": {"__version__", "_extras", "_numbers", "backend", "functional", "losses", "networks", "onnx",
              "training"},
+    "adapters": {"_extras", "adapters", "backend", "functional", "layers", "losses", "networks"},
 }
 COMPUTE_PATH = ("functional", "layers", "losses", "optimizers", "networks", "gradient",
                 "stacked_gradient", "metrics", "testing")
 NOT_PUBLIC = "xpnet/sklearn/_from_sklearn.py"
 """All that is taken from scikit-learn and is not public there."""
 HOST = {"xpnet/testing/_host.py"}
-"""What the checks need of NumPy and of optional libraries; these are imported when they are needed."""
+"""What the checks need of NumPy and of optional libraries; these are imported when they are needed.
+
+So are the adapters, through which a library's own gradients are asked for.
+"""
 
 
 def part(path: Path) -> str:
@@ -94,6 +98,11 @@ def broken_rules(path: Path, source: str) -> list[str]:
         top = {name.partition(".")[0] for node in ast.parse(source).body
                if isinstance(node, ast.Import | ast.ImportFrom) for name in imports(ast.unparse(node))}
         broken += [f"imports {n} before it is needed" for n in sorted((top & LIBRARIES) - {"numpy"})]
+        broken += ["imports xpnet.adapters before it is needed" for node in ast.parse(source).body
+                   if isinstance(node, ast.Import | ast.ImportFrom) and "xpnet.adapters" in ast.unparse(node)]
+    elif here == "adapters":
+        own = path.stem.partition("_")[0]
+        broken += [f"imports {n}" for n in sorted((roots & LIBRARIES) - ({own} & {"torch", "jax"}))]
     elif here in COMPUTE_PATH:
         broken += [f"imports {n}" for n in sorted(roots & LIBRARIES)]
         broken += [f"imports {n}" for n in sorted(names) if n.startswith("array_api_compat.")
@@ -107,8 +116,9 @@ def broken_rules(path: Path, source: str) -> list[str]:
     if here not in ("backend", "_extras") and str(where) not in HOST:
         broken += [f"imports dynamically: {n}" for n in sorted((names | roots) & DYNAMIC)]
     broken += [f"imports {n}" for n in sorted(names) if n.split(".")[0] == "xpnet_backends"]
+    allowed = ALLOWED[here] | ({"adapters"} if str(where) in HOST else set())
     for name in sorted(names):
-        if name.split(".")[0] == "xpnet" and name.split(".")[1] not in ALLOWED[here]:
+        if name.split(".")[0] == "xpnet" and name.split(".")[1] not in allowed:
             broken.append(f"imports {name}")
     return broken
 
@@ -131,6 +141,14 @@ def test_rules(path: Path) -> None:
     ("xpnet/testing/lines.py", "import numpy", "imports numpy"),
     ("xpnet/testing/_host.py", "import jax", "imports jax before it is needed"),
     ("xpnet/testing/check.py", "from xpnet import layers", "imports xpnet.layers"),
+    ("xpnet/testing/oracle.py", "from xpnet.adapters import from_jax", "imports xpnet.adapters.from_jax"),
+    ("xpnet/testing/_host.py", "from xpnet.adapters import from_jax",
+     "imports xpnet.adapters before it is needed"),
+    ("xpnet/adapters/torch_layer.py", "import jax", "imports jax"),
+    ("xpnet/adapters/jax_layer.py", "def f():\n    import torch", "imports torch"),
+    ("xpnet/adapters/things.py", "import torch", "imports torch"),
+    ("xpnet/adapters/__init__.py", "import jax", "imports jax"),
+    ("xpnet/layers/relu.py", "from xpnet.adapters import to_jax", "imports xpnet.adapters.to_jax"),
     ("xpnet/metrics/accuracy.py", "import importlib\n", "imports dynamically: importlib"),
     ("xpnet/metrics/accuracy.py", "from importlib import import_module",
      "imports dynamically: importlib"),
@@ -171,8 +189,7 @@ def test_no_file_shadows_a_library() -> None:
 def test_import_xpnet_imports_numpy_alone() -> None:
     program = """
 import sys
-import xpnet
-import xpnet.onnx
+import xpnet, xpnet.adapters, xpnet.onnx, xpnet.testing
 roots = {name.partition(".")[0] for name in sys.modules}
 print(sorted(roots & {"cupy", "torch", "jax", "jaxlib", "array_api_strict", "scipy", "tqdm",
                       "matplotlib", "pooch", "safetensors", "sklearn", "xpnet_backends", "onnx", "ndonnx",

@@ -25,6 +25,7 @@ __all__ = [
     "installed",
     "is_array",
     "is_numpy",
+    "jax_layer",
     "jax_namespace",
     "jit",
     "largest",
@@ -32,9 +33,11 @@ __all__ = [
     "on_meta",
     "on_numpy",
     "on_strict",
+    "on_torch",
     "quiet",
     "read_only",
     "strict_flags",
+    "torch_layer",
 ]
 
 
@@ -152,11 +155,16 @@ def on_strict(x: Array) -> Array:
     return array_api_strict.asarray(on_numpy(x), device=array_api_strict.Device("device1"))
 
 
-def on_meta(x: Array) -> Array:
-    """Give an array of PyTorch's with this one's shape and dtype, and no values."""
+def on_torch(x: Array) -> Array:
+    """Give PyTorch's copy of an array."""
     import torch
 
-    return torch.asarray(on_numpy(x)).to("meta")
+    return torch.asarray(on_numpy(x))
+
+
+def on_meta(x: Array) -> Array:
+    """Give an array of PyTorch's with this one's shape and dtype, and no values."""
+    return on_torch(x).to("meta")
 
 
 def jax_namespace() -> Any:
@@ -171,6 +179,32 @@ def jit(f: Callable[..., Any]) -> Callable[..., Any]:
     import jax
 
     return jax.jit(f)
+
+
+def jax_layer(forward: Callable[[list[Array], Array], Array], arrays: list[Array]) -> Any:
+    """Give a layer of this forward, with these arrays for parameters, whose backward is JAX's."""
+    from xpnet.adapters import from_jax
+
+    return from_jax(forward, arrays)
+
+
+def torch_layer(forward: Callable[[list[Array], Array], Array], arrays: list[Array]) -> Any:
+    """Give a layer of this forward, with these arrays for parameters, whose backward is PyTorch's."""
+    import torch
+
+    from xpnet.adapters import from_torch
+
+    class Forward(torch.nn.Module):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.arrays = torch.nn.ParameterList(arrays)
+
+        def forward(self, x: Array) -> Array:
+            # Within vmap a tensor does not show that it is on the tape, which layers refuse.
+            lifted = torch.func.vmap(lambda arrays, x: forward(arrays, x))
+            return lifted([a[None] for a in self.arrays], x[None])[0]
+
+    return from_torch(Forward())
 
 
 def strict_flags() -> AbstractContextManager[None]:

@@ -20,6 +20,7 @@ from xpnet.testing.layer_wants import (
     want_kind,
     want_near,
 )
+from xpnet.testing.oracle import want_gradients_of
 from xpnet.testing.sites import copied
 
 __all__ = ["CHECKS", "Check"]
@@ -195,6 +196,19 @@ def _jax_jit(subject: LayerAtWork) -> None:
     """Give the same when JAX compiles it."""
     with libraries.float64_switched(libraries.jax_namespace(), on=True):
         _same_run(subject, libraries.on_jax, transform=libraries.jit)
+
+
+@_check("jax vjp", needs="jax")
+def _jax_vjp(subject: LayerAtWork) -> None:
+    """Give the gradients that JAX finds of its forward, to rounding."""
+    with libraries.float64_switched(libraries.jax_namespace(), on=True):
+        want_gradients_of("JAX", subject, libraries.on_jax, libraries.jax_layer, libraries.jit)
+
+
+@_check("torch autograd", needs="torch")
+def _torch_autograd(subject: LayerAtWork) -> None:
+    """Give the gradients that PyTorch finds of its forward, to rounding."""
+    want_gradients_of("PyTorch", subject, libraries.on_torch, libraries.torch_layer)
 
 
 @_check("array-api-strict", needs="array_api_strict")
