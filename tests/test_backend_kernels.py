@@ -240,6 +240,20 @@ def test_torchs_normalization_leaves_what_is_unusual_to_the_functions() -> None:
     torch.check(backward(y, *half, mean=mean, var=var)[1], [100], dtype="float16", rtol=1e-2)
 
 
+@pytest.mark.skipif(not installed("torch"), reason="torch is not installed")
+def test_torchs_normalization_of_arrays_with_gaps_in_memory() -> None:
+    torch = make("torch")
+    x, dout, channels = normal(0, "float64", (8, 5), (8, 5), (5, 2))
+    _, mean, var = functional.batch_normalization(x, channels[:, 0], channels[:, 1])
+    expected = functional.batch_normalization_backward(
+        dout, x, channels[:, 0], channels[:, 1], mean=mean, var=var)
+    gamma, beta = torch.asarray(channels)[:, 0], torch.asarray(channels)[:, 1]
+    moments = torch.asarray(np.stack([mean, var], axis=1))
+    found = torch.backend.kernels["batch_normalization_backward"](
+        torch.asarray(dout), torch.asarray(x), gamma, beta, mean=moments[:, 0], var=moments[:, 1])
+    torch.check_all(found, expected, rtol=1e-10, atol=1e-14)
+
+
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
 @pytest.mark.parametrize("shape", [(7, 5, 3), (1, 4, 2), (0, 3, 2)])
 def test_affine(at_work: tuple[Variant, Kernels], dtype: str, shape: tuple[int, ...]) -> None:

@@ -129,6 +129,29 @@ def test_labels_follow_x(xp: Variant) -> None:
     assert lies_where(names.predict_proba(x), x)
 
 
+def test_what_lists_and_numpy_say_follows_x(xp: Variant) -> None:
+    x = xp.asarray(X)
+    expected = MLPClassifier(**QUICK).fit(x, xp.asarray(Y), xp.asarray(np.arange(150.0))).coefs_[0]
+    series = pytest.importorskip("pandas").Series
+    for y, weight in ((Y.astype("u2"), [*range(150)]), (Y[::-1][::-1], series(range(150))),
+                      (Y.tolist(), np.arange(150.0)[::-1][::-1]), (Y.astype(">i4"), np.arange(150, dtype=">i2"))):
+        found = MLPClassifier(**QUICK).fit(x, y, weight)
+        xp.check(found.coefs_[0], backend_of(x).to_numpy(expected), rtol=1e-12)
+        assert lies_where(found.predict(x), x)
+
+
+def test_tensors_on_a_tape_are_refused() -> None:
+    torch = pytest.importorskip("torch")
+    x, y = torch.asarray(X), torch.asarray(Y)
+    taped = x.clone().requires_grad_()
+    with sklearn.config_context(array_api_dispatch=True):
+        fitted = MLPClassifier(**QUICK).fit(x, y)
+        with pytest.raises(TypeError, match=r"requires_grad=True: pass x.detach\(\)"):
+            MLPClassifier(**QUICK).fit(taped, y)
+        with pytest.raises(TypeError, match=r"requires_grad=True: pass x.detach\(\)"):
+            fitted.predict(taped)
+
+
 def test_several_labels_and_numbers_follow_x(xp: Variant) -> None:
     x, labels = xp.asarray(X), (X.mean(axis=0) < X).astype(np.int64)
     found = MLPClassifier(**QUICK).fit(x, xp.asarray(labels)).predict(x)

@@ -111,6 +111,10 @@ def test_a_device_for_numpy_arrays(device: str) -> None:
     np.testing.assert_array_equal(there.predict(X), on_numpy.predict(X))
     more = there.partial_fit(X, NAMES[Y]).predict(scipy.sparse.csr_array(X))
     np.testing.assert_array_equal(more, on_numpy.partial_fit(X, NAMES[Y]).predict(X))
+    backwards = MLPClassifier(**QUICK, device=device).fit(X[::-1], NAMES[Y][::-1])
+    np.testing.assert_array_equal(backwards.predict(X[::-1])[::-1], backwards.predict(X))
+    swapped = MLPRegressor(**QUICK, device=device).fit(X, X[:, 0].astype(">f8"))
+    np.testing.assert_array_equal(swapped.predict(X.astype(">f8")), swapped.predict(X))
 
 
 def test_a_device_that_is_not_there_is_refused() -> None:
@@ -221,7 +225,7 @@ def test_what_can_be_gone_on_with() -> None:
         mlp.partial_fit(X, Y + 1)
     with pytest.raises(ValueError, match="is not the same as on last call to partial_fit"):
         mlp.partial_fit(X, Y, classes=[0, 1])
-    with pytest.raises(ValueError, match="y of 1 numbers a row wanted, as before; got 2"):
+    with pytest.raises(ValueError, match="y of 1 numbers a row wanted, and the loss as before; got 2"):
         MLPRegressor(**QUICK).fit(X, Y).partial_fit(X, X[:, :2])
     assert not hasattr(MLPClassifier(solver="lbfgs"), "partial_fit")
 
@@ -234,13 +238,21 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import GridSearchCV
 from xpnet.sklearn import MLPClassifier
 
-seen = []
-
 class Watched(MLPClassifier):
     def fit(self, X, y):
-        super().fit(X, y)
-        pools = {p["user_api"]: p["num_threads"] for p in threadpoolctl.threadpool_info()}
-        self.threads_ = max(pools.values(), default=1)
+        from xpnet.sklearn._steps import Steps
+        take, seen = Steps.__call__, []
+
+        def watched(*arguments):
+            seen.extend(p["num_threads"] for p in threadpoolctl.threadpool_info())
+            return take(*arguments)
+
+        Steps.__call__ = watched
+        try:
+            super().fit(X, y)
+        finally:
+            Steps.__call__ = take
+        self.threads_ = max(seen)
         return self
 
 def threads(estimator, X, y):
@@ -261,6 +273,26 @@ print(int(most), max(1, joblib.cpu_count() // jobs))
     assert most <= share
 
 
+def test_fits_side_by_side_leave_the_threads_as_they_were(tmp_path: Path) -> None:
+    program = tmp_path / "side_by_side.py"
+    program.write_text("""
+import threading, numpy as np, threadpoolctl
+from xpnet.sklearn import MLPClassifier
+
+X, y = np.random.default_rng(0).random((100, 4)), np.arange(100) % 3
+threads = lambda: [p["num_threads"] for p in threadpoolctl.threadpool_info() if p["user_api"] == "blas"]
+before = threads()
+fits = [threading.Thread(target=MLPClassifier(max_iter=n).fit, args=(X, y)) for n in (5, 100, 40)]
+for fit in fits: fit.start()
+for fit in fits: fit.join()
+print(before == threads())
+""")
+    free = {name: value for name, value in environment().items() if not name.endswith("_NUM_THREADS")}
+    done = subprocess.run([sys.executable, "-W", "ignore", program], env=free, capture_output=True, text=True,
+                          timeout=200, check=False)
+    assert done.stdout == "True\n", done.stderr
+
+
 def test_jobs_give_the_same_scores() -> None:
     selection = pytest.importorskip("sklearn.model_selection")
     x, y = load_digits(return_X_y=True)
@@ -270,6 +302,76 @@ def test_jobs_give_the_same_scores() -> None:
     with joblib.parallel_backend("threading", n_jobs=2):
         threaded = selection.cross_val_score(MLPClassifier(**QUICK), x[:300], y[:300], cv=2)
     np.testing.assert_array_equal(threaded, scores[0])
+
+
+def test_what_is_refused_changes_nothing() -> None:
+    mlp = MLPClassifier(**QUICK).fit(X, Y)
+    before = mlp.predict_proba(X)
+    for options in ({"solver": "lbfgs", "dropout": 0.1}, {"early_stopping": True, "validation_fraction": 0.001}):
+        with pytest.raises(ValueError, match=r"dropout|validation set"):
+            clone(mlp).set_params(**options).fit(X, Y).predict(X)
+        with pytest.raises(ValueError, match=r"dropout|validation set"):
+            mlp.set_params(**options).fit(X, Y)
+        mlp.set_params(**clone(mlp).set_params(solver="adam", dropout=0.0, early_stopping=False).get_params())
+        np.testing.assert_array_equal(mlp.predict_proba(X), before)
+    new = MLPClassifier(**QUICK)
+    with pytest.raises(ValueError, match="NaN"):
+        new.partial_fit(X * np.nan, Y, classes=[0, 1])
+    with pytest.raises(NotFittedError):
+        new.predict(X)
+    assert new.partial_fit(X, Y, classes=[0, 1, 2]).predict(X).shape == (150,)
+
+
+def test_another_device_or_loss_to_go_on_with_is_refused() -> None:
+    pytest.importorskip("array_api_strict")
+    mlp = MLPClassifier(**QUICK).fit(X, Y).set_params(device="strict")
+    with pytest.raises(ValueError, match=r"was fitted on .*numpy.*; device='strict' is another place"):
+        mlp.partial_fit(X, Y)
+    numbers = MLPRegressor(**QUICK, warm_start=True).fit(X, Y).set_params(loss="poisson")
+    with pytest.raises(ValueError, match="the loss as before; got 1, and 'poisson'"):
+        numbers.fit(X, Y)
+
+
+def test_labels_of_every_kind() -> None:
+    expected = MLPClassifier(**QUICK).fit(X, Y).predict(X)
+    for dtype in ("u1", "u2", "u8", ">i4", "i1", "f4", "f8"):
+        found = MLPClassifier(**QUICK).fit(X, Y.astype(dtype))
+        np.testing.assert_array_equal(found.predict(X), expected)
+        assert found.classes_.dtype == np.dtype(dtype).newbyteorder("=")
+    objects = MLPClassifier(**QUICK).fit(X, NAMES[Y].astype(object))
+    assert objects.classes_.dtype.kind == "U"
+    np.testing.assert_array_equal(objects.predict(X), NAMES[expected])
+    x, y = make_multilabel_classification(60, random_state=0)
+    masks = [MLPClassifier(**QUICK).fit(x, labels).predict(x) for labels in (y, y * 255, y == 1)]
+    np.testing.assert_array_equal(masks[0], masks[1])
+    np.testing.assert_array_equal(masks[0], masks[2])
+    with pytest.raises(ValueError, match="`y` has"):
+        MLPClassifier(**QUICK).fit(x, y).partial_fit(x, y[:, :4])
+
+
+def test_weights_of_classes_that_make_no_sense() -> None:
+    for weights in ({0: -1.0, 1: 1.0, 2: 1.0}, dict.fromkeys(range(3), 0.0), dict.fromkeys(range(3), np.nan)):
+        with pytest.raises(ValueError, match="class_weight wants numbers of 0 or more"):
+            MLPClassifier(**QUICK, class_weight=weights).fit(X, Y)
+
+
+def test_balanced_weights_count_rows_by_their_weights() -> None:
+    x, y, rows = X[::3], Y[::3] // 2, np.random.default_rng(0).integers(1, 4, 50)  # all in one batch
+    one = MLPClassifier(**QUICK, class_weight="balanced").fit(x, y, rows)
+    other = MLPClassifier(**QUICK, class_weight="balanced").fit(x.repeat(rows, axis=0), y.repeat(rows))
+    np.testing.assert_allclose(one.coefs_[0], other.coefs_[0], rtol=1e-8, atol=1e-11)
+
+
+def test_predictions_have_the_dtype_of_their_rows() -> None:
+    fitted = MLPClassifier(**QUICK).fit(X.astype("f4"), Y)
+    assert fitted.coefs_[0].dtype == np.float32
+    assert fitted.predict_proba(X.astype("f4")).dtype == np.float32
+    assert fitted.predict_proba(X).dtype == np.float64
+
+
+def test_sizes_are_whole_numbers() -> None:
+    with pytest.raises(TypeError, match="'float' object cannot be interpreted as an integer"):
+        MLPClassifier([5.7]).fit(X, Y)  # type: ignore[list-item]
 
 
 def test_without_scikit_learn(tmp_path: Path) -> None:

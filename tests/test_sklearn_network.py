@@ -25,7 +25,7 @@ WEIGHTS = np.array([1.0, 2, 0, 0.5, 1, 3])
 def network(xp: Variant, out_activation: str, **options: Any) -> PenalisedNetwork:
     drawn = first_parameters([4, 5, 3], "tanh", False, np.random.RandomState(0))
     return build({name: xp.asarray(a) for name, a in drawn.items()}, {}, activation="tanh", dropout=0.0,
-                 seed=0, out_activation=out_activation, **{"alpha": 0.7, **options})
+                 out_activation=out_activation, **{"alpha": 0.7, "solver": "lbfgs", **options})
 
 
 @pytest.mark.parametrize("out_activation", LOSSES)
@@ -48,6 +48,16 @@ def test_weights_count_rows(eager: Variant, out_activation: str) -> None:
                                         eager.asarray(np.zeros(6)))
     assert float(none) == 0
     assert all(not eager.backend.to_numpy(g).any() for g in grads.values())
+
+
+def test_of_several_numbers_the_mean_is_shown() -> None:
+    numpy = Variant("numpy", __import__("xpnet").get_backend("numpy"))
+    alone, shown = (network(numpy, "identity", solver=solver) for solver in ("lbfgs", "adam"))
+    (loss, grads), (mean, same) = (net.loss_and_gradient(X, TARGETS["identity"]) for net in (alone, shown))
+    for name, g in grads.items():
+        np.testing.assert_array_equal(same[name], g)
+    penalty = 0.7 / 2 / 6 * sum((W**2).sum() for name, W in alone.params.items() if name[0] == "W")
+    assert float(loss) - penalty == pytest.approx(3 * (float(mean) - penalty))
 
 
 def test_the_poisson_loss_is_half_the_deviance() -> None:

@@ -7,9 +7,10 @@ import functools
 import importlib
 import importlib.util
 import os
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, TypeVar
 
 __all__ = ["one_if_small", "share", "thread_count"]
@@ -39,8 +40,26 @@ def one_if_small(operations: float) -> AbstractContextManager[object]:
     said = any(os.environ.get(f"{name}_NUM_THREADS") for name in ("OPENBLAS", "MKL", "BLIS", "OMP"))
     if said or operations >= SMALL or importlib.util.find_spec("threadpoolctl") is None:
         return nullcontext()
-    limited: Any = importlib.import_module("threadpoolctl").threadpool_limits(1, "blas")
-    return limited
+    return _limited()
+
+
+_lock = threading.Lock()
+_limits: list[Any] = []
+"""Of those who want one thread, at the same time perhaps: the first has set it, the last one sets it back."""
+
+
+@contextmanager
+def _limited() -> Iterator[None]:
+    with _lock:
+        _limits.append(importlib.import_module("threadpoolctl").threadpool_limits(1, "blas") if not _limits
+                       else _limits[0])
+    try:
+        yield
+    finally:
+        with _lock:
+            limits = _limits.pop()
+            if not _limits:
+                limits.restore_original_limits()
 
 
 @functools.cache

@@ -80,8 +80,10 @@ def batch_normalization_backward(
             or not _is_plain_batch(axis, x, gamma, beta)):
         return plain_batch_normalization_backward(
             dout, x, gamma, beta, axis=axis, eps=eps, mean=mean, var=var)
+    # It reads past what has gaps in memory (PyTorch 2.13).
+    gamma, mean, inverse = (a.contiguous() for a in (gamma, mean, torch.rsqrt(var + eps)))
     dx, dgamma, dbeta = torch.ops.aten.native_batch_norm_backward.default(
-        dout, x, gamma, None, None, mean, torch.rsqrt(var + eps), True, eps, (True, True, True))
+        dout, x, gamma, None, None, mean, inverse, True, eps, (True, True, True))
     return dx, dgamma, dbeta
 
 

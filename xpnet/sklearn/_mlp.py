@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import copy
-import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from numbers import Integral, Real
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 from array_api_compat import is_array_api_obj
@@ -17,9 +16,15 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from xpnet.backend import Backend, backend_of
-from xpnet.functional._array import Array, array_namespace
+from xpnet.functional._array import Array, array_namespace, check_concrete
 from xpnet.losses import SoftmaxWithLoss
-from xpnet.sklearn._fitting import Resume, begin, hidden_sizes, rebuilt, train
+from xpnet.sklearn._fitting import (
+    Resume,
+    first_network,
+    hidden_sizes,
+    rebuilt,
+    train,
+)
 from xpnet.sklearn._from_sklearn import (
     Interval,
     Options,
@@ -30,13 +35,24 @@ from xpnet.sklearn._from_sklearn import (
 )
 from xpnet.sklearn._labels import is_text
 from xpnet.sklearn._network import ACTIVATIONS, PenalisedNetwork, build
-from xpnet.sklearn._place import Place, library_of
+from xpnet.sklearn._patience import Patience
+from xpnet.sklearn._place import Place, library_of, moved
 from xpnet.sklearn._rows import rows_of
+from xpnet.sklearn._scores import scores_of
+from xpnet.sklearn._warnings import warn
 
-__all__ = ["BaseMLP", "has_partial_fit"]
+__all__ = ["BaseMLP", "Goes", "has_partial_fit"]
 
-ROWS = 1000
-"""Rows computed at a time, so that what is computed stays in the processor's cache."""
+
+class Goes(NamedTuple):
+    """How a fit goes on from what was before."""
+
+    first: bool
+    """From the first weights."""
+    incremental: bool
+    """For one epoch, as partial_fit."""
+    classes: Any
+    """All classes, as partial_fit was told."""
 
 
 class BaseMLP(BaseEstimator, ABC):
@@ -72,6 +88,8 @@ class BaseMLP(BaseEstimator, ABC):
     }
     solver: str
     network_: PenalisedNetwork
+    loss_curve_: list[float]
+    validation_scores_: list[float] | None
     _resume: Resume
     _moved: bool
 
@@ -82,8 +100,8 @@ class BaseMLP(BaseEstimator, ABC):
         return tags
 
     @abstractmethod
-    def _targets(self, y: Array, place: Place, first: bool, incremental: bool) -> tuple[Array, Array | None]:
-        """Give labels as the network wants them, and weights of the rows by class, in the library of X.
+    def _targets(self, y: Array, weight: Array | None, place: Place, goes: Goes) -> tuple[Array, Array | None]:
+        """Give labels as the network wants them, and weights of the rows, in the library of X.
 
         At first, set `n_outputs_` and `out_activation_`.
         """
@@ -103,36 +121,58 @@ class BaseMLP(BaseEstimator, ABC):
         """An array of the library and device that X had at the fit."""
         return np.empty(0) if self._moved else self.coefs_[0]
 
-    def _fit(self, X: Any, y: Any, sample_weight: Any, *, incremental: bool) -> Self:
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "network_")
+
+    def _fit(self, X: Any, y: Any, sample_weight: Any, *, incremental: bool, classes: Any = None) -> Self:
+        before = dict(vars(self))
+        try:
+            return self._fitted(X, y, sample_weight, incremental, classes)
+        except BaseException:  # what is refused changes nothing
+            self.__dict__ = before
+            raise
+
+    def _fitted(self, X: Any, y: Any, sample_weight: Any, incremental: bool, classes: Any) -> Self:
         sizes = hidden_sizes(self)
         first = not hasattr(self, "network_") or not (self.warm_start or incremental)
         X, y = self._validated(as_known(X), as_known(y), first)
         place = Place(X, self.device)
         if not first:
             self._check_library(place.library, "the data to go on with")
-        t, weight = self._targets(y, place, first, incremental)
+            if place.backend != (there := backend_of(self.coefs_[0])):
+                raise ValueError(f"{type(self).__name__} was fitted on {there}; device={self.device!r} is "
+                                 "another place to go on: leave it as it was, or fit anew")
+        weight = None
         if sample_weight is not None:
-            given = check_sample_weight(as_known(sample_weight), X, ensure_non_negative=True)
-            weight = given if weight is None else array_namespace(given).astype(weight, given.dtype) * given
+            if not is_array_api_obj(sample_weight) and not isinstance(sample_weight, Real):
+                sample_weight = np.asarray(sample_weight)
+            weight = check_sample_weight(as_known(sample_weight), X, ensure_non_negative=True)
+        t, weight = self._targets(y, weight, place, Goes(first, incremental, classes))
         x = X if hasattr(X, "tocsr") else place.bring(X)
         random_state = check_random_state(self.random_state)
         if first:
-            begin(self, [X.shape[1], *sizes, self.n_outputs_], place, x.dtype, random_state, incremental)
-            self._moved = place.moves
-        dtype = self.coefs_[0].dtype
-        classes = isinstance(self.network_.last_layer, SoftmaxWithLoss)
-        data = rows_of(place.backend, x, place.bring(t, None if classes else dtype),
-                       None if weight is None else place.bring(weight, dtype))
-        train(self, rebuilt(self, sizes), place.backend, data, random_state, incremental)
+            network = first_network(self, [X.shape[1], *sizes, self.n_outputs_], place, x.dtype, random_state)
+            resume = Resume(Patience(scored=False))
+            self.n_iter_, self.t_, self.loss_curve_, self.validation_scores_ = 0, 0, [], None
+        else:
+            network, resume = rebuilt(self, sizes), self._resume
+        dtype = next(iter(network.params.values())).dtype
+        data = rows_of(
+            place.backend, x,
+            place.bring(t, None if isinstance(network.last_layer, SoftmaxWithLoss) else dtype),
+            None if weight is None else place.bring(weight, dtype))
+        train(self, network, resume, place.backend, data, random_state, incremental)
+        self._moved = place.moves
         return self
 
     def _validated(self, X: Any, y: Any, first: bool) -> tuple[Array, Array]:
+        check_concrete(type(self).__name__, X, y, remedy=None)
         xp, _ = get_namespace(X)
         X, y = validate_data(self, X, y, accept_sparse="csr", multi_output=True, reset=first,
                              y_numeric=is_regressor(self), dtype=(xp.float64, xp.float32))
         if y.ndim == 2 and y.shape[1] == 1 and not hasattr(y, "tocsr"):
-            warnings.warn("A column-vector y was passed when a 1d array was expected. Please change the "
-                          "shape of y to (n_samples,).", DataConversionWarning, stacklevel=5)
+            warn("A column-vector y was passed when a 1d array was expected. Please change the shape of y to "
+                 "(n_samples,).", DataConversionWarning)
             y = y[:, 0]
         return X, y
 
@@ -148,37 +188,42 @@ class BaseMLP(BaseEstimator, ABC):
         check_is_fitted(self)
         X = as_known(X)
         check_same_namespace(X, self, attribute="_like_X", method=method)
+        check_concrete(type(self).__name__, X, remedy=None)
         xp, _ = get_namespace(X)
         X = validate_data(self, X, accept_sparse="csr", reset=False, dtype=(xp.float64, xp.float32))
         self._check_library(library_of(X), "X")
         backend = backend_of(self.coefs_[0])
         network = self.network_.with_kernels(backend.kernels)
-        data = rows_of(backend, X if hasattr(X, "tocsr") or not self._moved else backend.asarray(X), X, None)
-        parts = [network.predict(data.part("x", lo, min(lo + ROWS, data.rows)))
-                 for lo in range(0, data.rows, ROWS)]
-        scores = parts[0] if len(parts) == 1 else array_namespace(parts[0]).concat(parts)
-        found = scores, network.last_layer.predictions(scores)
-        return tuple(map(backend.to_numpy, found)) if self._moved else found  # type: ignore[return-value]
+        x = moved(X, backend) if self._moved and not hasattr(X, "tocsr") else X
+        scores = scores_of(network, rows_of(backend, x, x, None))
+
+        def given(a: Array) -> Array:
+            a = backend.to_numpy(a) if self._moved else a
+            return array_namespace(a).astype(a, X.dtype, copy=False)
+
+        return given(scores), given(network.last_layer.predictions(scores))
 
     def __sklearn_array_api_convert__(self, converter: Any) -> Self:
         """Give a copy with its arrays in another library: what scikit-learn's `move_estimator_to` calls."""
-        moved = copy.copy(self)
+        other = copy.copy(self)
         if hasattr(self, "network_"):
             network, resume = self.network_, copy.copy(self._resume)
             params, state, resume.optimizer, resume.counter, best = (mapped(converter, arrays) for arrays in (
                 dict(network.params), dict(network.state), resume.optimizer, resume.counter,
                 resume.patience.weights))
-            resume.patience = copy.copy(resume.patience)
+            resume.patience, resume.steps = copy.copy(resume.patience), None
             resume.patience.weights = best
-            moved.network_ = build(params, state, **network.arguments)
-            moved._resume, moved._moved = resume, False
+            other.network_ = build(params, state, **network.arguments)
+            other._resume, other._moved, other.device = resume, False, None
         if hasattr(self, "classes_") and not is_text(self.classes_):
-            moved.classes_ = converter(self.classes_)
-        return moved
+            other.classes_ = converter(self.classes_)
+        return other
 
 
 def as_known(a: Any) -> Any:
-    """Give what only says how to become a NumPy array as one: dispatching knows no more about it."""
+    """Give as a NumPy array of this machine's byte order what dispatching knows nothing else about."""
+    if isinstance(a, np.ndarray):
+        return a if a.dtype.isnative else a.astype(a.dtype.newbyteorder("="))
     known = is_array_api_obj(a) or hasattr(a, "to_numpy") or not hasattr(a, "__array__")  # or a frame
     return a if known else np.asarray(a)
 

@@ -54,15 +54,22 @@ class PenalisedNetwork(Network):
     scale : float
         What makes the loss the sum over the outputs of that of each: half the squared error, or the
         cross-entropy.
+    shown : float, optional
+        What `loss_and_gradient` gives in the place of `scale` times the loss, beside the gradient of that:
+        of several numbers scikit-learn shows the mean.
+    arguments : dict
+        What made the network, for files to say.
     """
 
-    def __init__(self, layers: Sequence[Layer], last_layer: Loss, alpha: float, scale: float) -> None:
+    def __init__(self, layers: Sequence[Layer], last_layer: Loss, *, alpha: float, scale: float,
+                 shown: float | None, arguments: dict[str, Any]) -> None:
         super().__init__(layers, last_layer)
-        self.alpha, self.scale = alpha, scale
+        self.alpha, self.scale, self.arguments = alpha, scale, arguments
+        self.shown = scale if shown is None else shown
 
     def loss(self, x: Array, t: Array, train_flg: bool = True) -> Array:
         """Compute the loss, with the penalty; see `Network.loss`."""
-        return self._penalised(super().loss(x, t, train_flg), 1 / max(x.shape[-2], 1))
+        return self._penalised(self.scale * super().loss(x, t, train_flg), 1 / max(x.shape[-2], 1))
 
     def loss_and_gradient(
         self, x: Array, t: Array, sample_weight: Array | None = None
@@ -79,10 +86,9 @@ class PenalisedNetwork(Network):
         if self.alpha:
             for name, W in self._weights().items():
                 grads[name] = grads[name] + (self.alpha * share) * W
-        return self._penalised(loss, share), grads
+        return self._penalised(self.shown * loss, share), grads
 
     def _penalised(self, loss: Array, share: Any) -> Array:
-        loss = self.scale * loss
         if self.alpha:
             xp = array_namespace(loss)
             for W in self._weights().values():
@@ -121,8 +127,8 @@ def first_parameters(
 
 
 def build(
-    params: Mapping[str, Array], state: Mapping[str, Array], *, activation: str, dropout: float, seed: int,
-    out_activation: str, alpha: float,
+    params: Mapping[str, Array], state: Mapping[str, Array], *, activation: str, dropout: float,
+    out_activation: str, alpha: float, solver: str,
 ) -> PenalisedNetwork:
     """Build a network that holds these arrays.
 
@@ -135,12 +141,12 @@ def build(
         Of the hidden layers.
     dropout : float
         The share of their outputs to drop.
-    seed : int
-        Of the masks.
     out_activation : str
         "softmax", "logistic", "identity" or "exp", which says the loss.
     alpha : float
         The strength of the penalty.
+    solver : str
+        What it is for: "lbfgs" wants the loss of which it is given the gradient.
     """
     layers: list[Layer] = []
     depth = sum(name.startswith("W") for name in params)
@@ -156,11 +162,12 @@ def build(
         if make is not None:
             layers.append(make())
         if dropout:
-            layers.append(Dropout(dropout, seed=seed))
+            layers.append(Dropout(dropout))
     # xpnet's losses average over the outputs, but for softmax, which has one answer.
     outputs = params[f"b{depth}"].shape[0]
     scale = {"softmax": 1.0, "logistic": 1.0 * outputs, "identity": outputs / 2, "exp": 1.0 * outputs}
-    network = PenalisedNetwork(layers, LOSSES[out_activation](), alpha, scale[out_activation])
-    network.arguments = {"activation": activation, "dropout": dropout, "seed": seed,
-                         "out_activation": out_activation, "alpha": alpha}
-    return network
+    arguments = {"activation": activation, "dropout": dropout, "out_activation": out_activation, "alpha": alpha,
+                 "solver": solver}
+    return PenalisedNetwork(
+        layers, LOSSES[out_activation](), alpha=alpha, scale=scale[out_activation],
+        shown=0.5 if out_activation == "identity" and solver != "lbfgs" else None, arguments=arguments)

@@ -16,8 +16,6 @@ class Patience:
 
     Parameters
     ----------
-    tol : float
-        By how much it has to get better to count as progress.
     scored : bool
         Whether it is a score, which is to rise; the best weights are then kept.
 
@@ -31,19 +29,29 @@ class Patience:
         The "params" and "state" with which the best score was reached.
     """
 
-    def __init__(self, tol: float, scored: bool) -> None:
-        self.tol, self.scored = tol, scored
+    def __init__(self, scored: bool) -> None:
+        self.scored = scored
         self.best = -math.inf if scored else math.inf
         self.waited = 0
         self.weights: dict[str, Any] | None = None
 
-    def look(self, value: float, carry: Carry) -> None:
-        """Take note of the value after an epoch; NaN is no progress, and no setback either."""
+    def look(self, value: float, tol: float, carry: Carry) -> None:
+        """Take note of the value after an epoch; NaN is no progress, and no setback either.
+
+        Parameters
+        ----------
+        value : float
+            The loss or the score.
+        tol : float
+            By how much it has to get better to count as progress.
+        carry : dict
+            The weights that it is of.
+        """
         if self.scored:
-            self.waited = self.waited + 1 if value < self.best + self.tol else 0
+            self.waited = self.waited + 1 if value < self.best + tol else 0
             if value > self.best:
                 self.best = value
                 self.weights = {part: copied(carry[part]) for part in ("params", "state")}
         else:
-            self.waited = self.waited + 1 if value > self.best - self.tol else 0
+            self.waited = self.waited + 1 if value > self.best - tol else 0
             self.best = min(self.best, value)

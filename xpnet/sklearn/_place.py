@@ -1,8 +1,10 @@
-"""Where an estimator computes, and where what it gives lies: everything follows X."""
+"""Where an estimator computes, and where its data lie: everything follows X."""
 
 from __future__ import annotations
 
 from typing import Any
+
+import numpy as np
 
 from xpnet.backend import Backend, backend_of, get_backend
 from xpnet.functional._array import Array
@@ -16,7 +18,7 @@ def library_of(X: Array) -> Backend:
 
 
 class Place:
-    """Moves arrays from the library of X to where is computed, and back.
+    """Moves arrays to the library of X, and to where is computed.
 
     Parameters
     ----------
@@ -42,16 +44,21 @@ class Place:
     def follow(self, a: Array) -> Array:
         """Give labels or weights of any library in that of X."""
         own = backend_of(a)
-        return a if own == self.library else self.library.asarray(own.to_numpy(a))
+        if own == self.library:
+            return a
+        host = own.to_numpy(a)
+        # PyTorch can do little with unsigned numbers of more than 8 bits.
+        return moved(host.astype(np.int64) if host.dtype.kind == "u" else host, self.library)
 
     def bring(self, a: Array, dtype: Any = None) -> Array:
         """Give an array of the library of X where is computed."""
         if self.moves:
-            return self.backend.asarray(a, dtype)
+            return moved(a, self.backend, dtype)
         if dtype is not None and a.dtype != dtype:
             return self.backend.namespace.astype(a, dtype)
         return a
 
-    def give(self, a: Array) -> Array:
-        """Give what was computed in the library of X."""
-        return self.backend.to_numpy(a) if self.moves else a
+
+def moved(a: Any, backend: Backend, dtype: Any = None) -> Array:
+    """Give a NumPy array elsewhere, whatever its strides and byte order, which not every library takes."""
+    return backend.asarray(np.ascontiguousarray(a, a.dtype.newbyteorder("=")), dtype)

@@ -80,14 +80,11 @@ class RatedOptimizer:
         return params, {**{name: after[name] for name in rest}, "rate": rate}
 
 
-def with_rate(state: Mapping[str, Any], before: float, rate: float) -> dict[str, Any]:
-    """Give the state of a `RatedOptimizer` with another rate.
-
-    scikit-learn's velocity, as the book's, holds the learning rates of the steps that made it.
-    """
+def with_rate(state: Mapping[str, Any], rate: float, kept: float) -> dict[str, Any]:
+    """Give the state of a `RatedOptimizer` with another rate, and its velocity so many times what it is."""
     new = dict(state)
-    if "v" in state:
-        new["v"] = {name: v * (before / rate) for name, v in state["v"].items()}
+    if "v" in state and kept != 1:
+        new["v"] = {name: v * kept for name, v in state["v"].items()}
     like = state["rate"]
     new["rate"] = array_namespace(like).full((), rate, dtype=like.dtype, device=device(like))
     return new

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,20 +10,18 @@ from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 
 from xpnet.backend import Backend
-from xpnet.functional._array import array_namespace
 from xpnet.sklearn._network import PenalisedNetwork
 from xpnet.sklearn._patience import Patience
 from xpnet.sklearn._rows import Rows
-from xpnet.sklearn._scores import score
+from xpnet.sklearn._scores import quality, scores_of
 from xpnet.sklearn._solvers import RatedOptimizer, adam, sgd, with_rate
 from xpnet.sklearn._steps import Steps
+from xpnet.sklearn._warnings import warn
 from xpnet.training.data import Batch
 from xpnet.training.step import Carry, Optimizer, gathered, operations
 
 __all__ = ["StochasticFit", "optimizer_of"]
 
-ROWS = 1000
-"""Held-out rows looked at at a time."""
 SMALLEST_RATE = 1e-6
 
 
@@ -100,11 +97,11 @@ class StochasticFit:
                     if self._is_over(held, patience):
                         return True
         except KeyboardInterrupt:
-            warnings.warn("Training interrupted by user.", stacklevel=4)
+            warn("Training interrupted by user.")
             return False
         if not incremental:
-            warnings.warn(f"Stochastic Optimizer: Maximum iterations ({e.max_iter}) reached and the "
-                          "optimization hasn't converged yet.", ConvergenceWarning, stacklevel=4)
+            warn(f"Stochastic Optimizer: Maximum iterations ({e.max_iter}) reached and the optimization hasn't "
+                 "converged yet.", ConvergenceWarning)
         return False
 
     def _batch_size(self, rows: int) -> int:
@@ -112,8 +109,7 @@ class StochasticFit:
         if wanted == "auto":
             return min(200, rows)
         if wanted > rows:
-            warnings.warn("Got `batch_size` less than 1 or larger than sample size. It is going to be "
-                          "clipped", stacklevel=5)
+            warn("Got `batch_size` less than 1 or larger than sample size. It is going to be clipped")
         return min(int(wanted), rows)
 
     def _batches(self, data: Rows, order: NDArray[Any], size: int) -> Iterator[tuple[int, Batch]]:
@@ -149,7 +145,7 @@ class StochasticFit:
             e.validation_scores_.append(value)
             if e.verbose:
                 print(f"Validation score: {value:f}")
-        patience.look(value, self.carry)
+        patience.look(value, e.tol, self.carry)
         if e.solver == "sgd" and e.learning_rate == "invscaling":
             self._set_rate(e.learning_rate_init / (e.t_ + 1) ** e.power_t)
         if patience.waited <= e.n_iter_no_change:
@@ -168,15 +164,19 @@ class StochasticFit:
             print(words + ending)
         return ending.endswith("Stopping.")
 
-    def _set_rate(self, rate: float) -> None:
-        self.carry = {**self.carry, "optimizer": with_rate(self.carry["optimizer"], self.rate, rate)}
+    def scale_rate(self, factor: float) -> None:
+        """Let the learning rate be so many times what it is, where it is part of the state."""
+        if factor != 1 and "rate" in self.carry["optimizer"]:
+            self._set_rate(self.rate * factor, kept=1.0)
+
+    def _set_rate(self, rate: float, kept: float | None = None) -> None:
+        """Set the learning rate; scikit-learn's velocity, as the book's, holds those of the steps that made it."""
+        kept = self.rate / rate if kept is None else kept
+        self.carry = {**self.carry, "optimizer": with_rate(self.carry["optimizer"], rate, kept)}
         self.rate = rate
 
     def _score(self, held: Rows) -> float:
         fast = self._network.with_kernels(self._backend.kernels)
-        bound = fast.bind(self.carry["params"], self.carry["state"])
-        parts = [bound.predict(held.part("x", lo, min(lo + ROWS, held.rows)))
-                 for lo in range(0, held.rows, ROWS)]
-        y = array_namespace(parts[0]).concat(parts) if len(parts) > 1 else parts[0]
+        y = scores_of(fast.bind(self.carry["params"], self.carry["state"]), held)
         weight = held.part("weight", 0, held.rows) if "weight" in held.arrays else None
-        return score(self._network.last_layer, y, held.part("t", 0, held.rows), weight)
+        return quality(self._network.last_layer, y, held.part("t", 0, held.rows), weight)

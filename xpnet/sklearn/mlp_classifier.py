@@ -7,20 +7,20 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 from sklearn.base import ClassifierMixin
-from sklearn.utils.class_weight import compute_class_weight, compute_sample_weight
 from sklearn.utils.metaestimators import available_if
 
 from xpnet.backend import backend_of
 from xpnet.functional._array import Array, array_namespace
 from xpnet.sklearn._from_sklearn import StrOptions, fit_context
 from xpnet.sklearn._labels import (
+    check_classes,
     class_codes,
+    class_weighted,
     classes_and_kind,
     is_text,
-    sorted_classes,
-    unknown_classes,
+    told_classes,
 )
-from xpnet.sklearn._mlp import BaseMLP, has_partial_fit
+from xpnet.sklearn._mlp import BaseMLP, Goes, has_partial_fit
 from xpnet.sklearn._place import Place
 
 __all__ = ["MLPClassifier"]
@@ -223,17 +223,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         if self.class_weight == "balanced":
             raise ValueError("class_weight 'balanced' wants all rows at once: for partial_fit, give the "
                              "weights of compute_class_weight('balanced', classes=classes, y=y) in a dict")
-        known = getattr(self, "classes_", None)
-        if known is None and classes is None:
+        if not hasattr(self, "network_") and classes is None:
             raise ValueError("classes must be passed on the first call to partial_fit.")
-        if classes is not None:
-            classes = sorted_classes(classes)
-            if known is None:
-                self.classes_ = classes
-            elif unknown_classes(classes, known) or unknown_classes(known, classes):
-                raise ValueError(f"`classes={classes!r}` is not the same as on last call to partial_fit, "
-                                 f"was: {known!r}")
-        return self._fit(X, y, sample_weight, incremental=True)
+        return self._fit(X, y, sample_weight, incremental=True, classes=classes)
 
     def predict(self, X: Any) -> Array:
         """Give the most probable class of each row, `(N,)`; of several labels, 0 or 1 for each, `(N, C)`.
@@ -284,39 +276,26 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         xp = array_namespace(p)
         return xp.concat([1 - p, p], axis=1) if self.classes_.shape[0] == 2 else xp.ones_like(p)
 
-    def _targets(self, y: Array, place: Place, first: bool, incremental: bool) -> tuple[Array, Array | None]:
+    def _targets(self, y: Array, weight: Array | None, place: Place, goes: Goes) -> tuple[Array, Array | None]:
         y = y.toarray() if hasattr(y, "tocsr") else y
         y = y if is_text(y) else place.follow(y)
         found, kind = classes_and_kind(y)
-        if first and (not incremental or kind == "multilabel"):
-            self.classes_ = found
-        elif first and not is_text(self.classes_):
-            self.classes_ = place.follow(self.classes_)
-        if not first and (kind == "multilabel") != (self._kind == "multilabel"):
-            raise ValueError(f"y of the kind of the first fit wanted, {self._kind}; got {kind}")
-        unknown = unknown_classes(found, self.classes_)
-        if not first and not incremental and (unknown or unknown_classes(self.classes_, found)):
-            raise ValueError("warm_start can only be used where `y` has the same classes as in the previous "
-                             f"call to fit. Previously got {self.classes_}, `y` has {found}")
-        if unknown:
-            raise ValueError(f"`y` has classes not in `self.classes_`. `self.classes_` has {self.classes_}. "
-                             f"'y' has {found}.")
-        if first:
-            classes = self.classes_.shape[0]
-            self._kind = kind if kind == "multilabel" else "binary" if classes <= 2 else "multiclass"
-            self.n_outputs_ = 1 if self._kind == "binary" else classes
+        several = kind == "multilabel"
+        if goes.first:
+            self.classes_ = found if several or not goes.incremental else told_classes(goes.classes, found, place)
+            count = self.classes_.shape[0]
+            self._kind = kind if several else "binary" if count <= 2 else "multiclass"
+            self.n_outputs_ = 1 if self._kind == "binary" else count
             self.out_activation_ = "softmax" if self._kind == "multiclass" else "logistic"
-        if self._kind == "multilabel":
-            weight = None if self.class_weight is None else compute_sample_weight(
-                self.class_weight, backend_of(y).to_numpy(y))
-            return y, weight if weight is None else place.library.asarray(weight)
-        codes = class_codes(y, self.classes_)
-        codes = place.library.asarray(codes) if is_text(y) else codes
-        weight = None
+        elif several != (self._kind == "multilabel"):
+            raise ValueError(f"y of the kind of the first fit wanted, {self._kind}; got {kind}")
+        else:
+            check_classes(found, self.classes_, None if several else goes.classes,
+                          all_of_them=several or not goes.incremental)
+        codes = None if several else class_codes(y, self.classes_)
         if self.class_weight is not None:
-            known, of_rows = (backend_of(a).to_numpy(a) for a in (self.classes_, y))
-            # All classes, of which the rows of a partial_fit may lack some.
-            weights = compute_class_weight(self.class_weight, classes=known,
-                                           y=known if incremental else of_rows)
-            weight = array_namespace(codes).take(place.library.asarray(weights), codes, axis=0)
+            weight = class_weighted(self.class_weight, y, codes, self.classes_, weight, place)
+        if codes is None:
+            return y != 0, weight
+        codes = place.follow(codes)
         return codes if self._kind == "multiclass" else codes[:, None], weight

@@ -11,7 +11,7 @@ from sklearn.utils.metaestimators import available_if
 
 from xpnet.functional._array import Array, array_namespace
 from xpnet.sklearn._from_sklearn import StrOptions, fit_context
-from xpnet.sklearn._mlp import BaseMLP, has_partial_fit
+from xpnet.sklearn._mlp import BaseMLP, Goes, has_partial_fit
 from xpnet.sklearn._place import Place
 
 __all__ = ["MLPRegressor"]
@@ -22,7 +22,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):
 
     With the parameters that `sklearn.neural_network.MLPRegressor` has, in their meanings, the same
     `random_state` gives the same first weights, orders and steps, and so the same network up to rounding.
-    Its loss is the sum over the outputs; scikit-learn takes the gradient of that, and reports the mean.
+    Of several numbers, the sum over their losses is made smaller, and the mean is what `loss_` and `tol` are of,
+    as in scikit-learn; but "lbfgs" looks at the sum alone.
 
     Parameters
     ----------
@@ -167,15 +168,15 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         _, y = self._scores(X, "predict")
         return y[:, 0] if self.n_outputs_ == 1 else y
 
-    def _targets(self, y: Array, place: Place, first: bool, incremental: bool) -> tuple[Array, Array | None]:
+    def _targets(self, y: Array, weight: Array | None, place: Place, goes: Goes) -> tuple[Array, Array | None]:
         y = place.follow(y)
         y = y if y.ndim == 2 else y[:, None]
-        if first:
-            self.n_outputs_ = y.shape[1]
-            self.out_activation_ = "exp" if self.loss == "poisson" else "identity"
-        xp = array_namespace(y)
-        if self.out_activation_ == "exp" and bool(xp.any(y < 0)):
+        xp, out = array_namespace(y), "exp" if self.loss == "poisson" else "identity"
+        if out == "exp" and bool(xp.any(y < 0)):
             raise ValueError(f"loss='poisson' wants y of 0 or more; got {float(xp.min(y)):g}")
-        if y.shape[1] != self.n_outputs_:
-            raise ValueError(f"y of {self.n_outputs_} numbers a row wanted, as before; got {y.shape[1]}")
-        return y, None
+        if goes.first:
+            self.n_outputs_, self.out_activation_ = y.shape[1], out
+        if (y.shape[1], out) != (self.n_outputs_, self.out_activation_):
+            raise ValueError(f"y of {self.n_outputs_} numbers a row wanted, and the loss as before; got "
+                             f"{y.shape[1]}, and {self.loss!r}")
+        return y, weight

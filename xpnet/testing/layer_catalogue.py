@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from xpnet.functional._array import Array, array_namespace, device
 from xpnet.testing import _host as libraries
 from xpnet.testing._host import float64_switched, has_float64
 from xpnet.testing.check import check_gradients
 from xpnet.testing.inputs import is_floating
-from xpnet.testing.layer_runs import LayerAtWork, Map, Point, Run, dout_for, itself
+from xpnet.testing.layer_comparisons import same_run, want_rows, want_run
+from xpnet.testing.layer_runs import LayerAtWork, dout_for
 from xpnet.testing.layer_wants import (
     CheckError,
     CheckSkipped,
     kind,
     want_equal,
     want_kind,
-    want_near,
 )
 from xpnet.testing.oracle import want_gradients_of
 from xpnet.testing.sites import copied
@@ -115,7 +115,7 @@ def _untouched(subject: LayerAtWork) -> None:
 @_check("read-only")
 def _read_only(subject: LayerAtWork) -> None:
     """Take NumPy arrays that cannot be written to: inputs, parameters and dout."""
-    _same_run(subject, libraries.read_only, libraries.read_only, libraries.on_numpy)
+    same_run(subject, libraries.read_only, libraries.read_only, libraries.on_numpy)
 
 
 @_check("non-contiguous")
@@ -125,7 +125,7 @@ def _non_contiguous(subject: LayerAtWork) -> None:
         xp = array_namespace(x)
         return xp.stack([x, xp.zeros_like(x)], axis=-1)[..., 0]
 
-    _same_run(subject, every_other, every_other, copied)
+    same_run(subject, every_other, every_other, copied)
 
 
 @_check("deterministic")
@@ -158,13 +158,13 @@ def _another_batch_size(subject: LayerAtWork) -> None:
     with subject.holding(subject.point()) as held:
         for rows, run in zip(batches, fresh, strict=True):
             point = subject.point(rows=rows)
-            _want_run(run, held.run(point.inputs), point)
+            want_run(run, held.run(point.inputs), point)
 
 
 @_check("one row")
 def _one_row(subject: LayerAtWork) -> None:
     """Take a batch of one row."""
-    _want_rows(subject, 1, subject.run(subject.point(rows=slice(1))))
+    want_rows(subject, 1, subject.run(subject.point(rows=slice(1))))
 
 
 @_check("no rows")
@@ -173,7 +173,7 @@ def _no_rows(subject: LayerAtWork) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         run = subject.run(subject.point(rows=slice(0)))
-    _want_rows(subject, 0, run)
+    want_rows(subject, 0, run)
     for name, g in run.gradients.items():
         if g is not None:
             want_equal(f"the gradient of {name} to be 0", array_namespace(g).zeros_like(g), g)
@@ -195,7 +195,7 @@ def _gradients(subject: LayerAtWork) -> None:
 def _jax_jit(subject: LayerAtWork) -> None:
     """Give the same when JAX compiles it."""
     with libraries.float64_switched(libraries.jax_namespace(), on=True):
-        _same_run(subject, libraries.on_jax, transform=libraries.jit)
+        same_run(subject, libraries.on_jax, transform=libraries.jit)
 
 
 @_check("jax vjp", needs="jax")
@@ -215,48 +215,10 @@ def _torch_autograd(subject: LayerAtWork) -> None:
 def _array_api_strict(subject: LayerAtWork) -> None:
     """Give the same with the standard and no more, on a second device."""
     with libraries.strict_flags():
-        _same_run(subject, libraries.on_strict)
+        same_run(subject, libraries.on_strict)
 
 
 @_check("torch meta", needs="torch")
 def _torch_meta(subject: LayerAtWork) -> None:
     """Give the same shapes and dtypes on PyTorch's meta device, which has no values."""
-    _same_run(subject, libraries.on_meta, values=False)
-
-
-def _same_run(
-    subject: LayerAtWork,
-    change: Map,
-    of_dout: Map = itself,
-    of_others: Map | None = None,
-    transform: Callable[[Any], Any] = lambda run: run,
-    values: bool = True,
-) -> None:
-    """Want from arrays that are changed by a function what the layer gives for its own."""
-    point = subject.point(change)
-    run = transform(lambda point: subject.run(point, of_dout, of_others or change))(point)
-    _want_run(subject.run(subject.point()), run, point, values)
-
-
-def _want_run(wanted: Run, run: Run, point: Point, values: bool = True) -> None:
-    """Want what another run gave, on the library and device of this point."""
-    like, found = kind(point.like()), run.named()
-    for what, x in wanted.named().items():
-        as_here = kind(x)._replace(library=like.library, device=like.device)
-        want_kind(what, as_here, found.get(what))
-        if values:  # PyTorch's meta device has none
-            want_near(what, x, found[what])
-
-
-def _want_rows(subject: LayerAtWork, rows: int, run: Run) -> None:
-    """Want finite results, of the shapes that belong to so many rows."""
-    inputs, output = subject.point(rows=slice(rows)), subject.run(subject.point()).output
-    shape = tuple(output.shape)
-    if shape[:1] == (subject.inputs[0].shape[0],):  # not so for a loss
-        shape = (rows, *shape[1:])
-    shapes = {f"the gradient of {name}": tuple(x.shape) for name, x in inputs.named().items()}
-    for what, x in run.named().items():
-        if tuple(x.shape) != (wanted := shapes.get(what, shape)):
-            raise CheckError(f"wants {what} of shape {wanted}; got {tuple(x.shape)}")
-        if not libraries.all_finite(x):
-            raise CheckError(f"wants {what} finite; got NaN or infinity")
+    same_run(subject, libraries.on_meta, values=False)
