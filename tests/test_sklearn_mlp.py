@@ -314,6 +314,12 @@ def test_what_is_refused_changes_nothing() -> None:
             mlp.set_params(**options).fit(X, Y)
         mlp.set_params(**clone(mlp).set_params(solver="adam", dropout=0.0, early_stopping=False).get_params())
         np.testing.assert_array_equal(mlp.predict_proba(X), before)
+    going = [MLPRegressor(**QUICK, solver="sgd", learning_rate="adaptive").fit(X, Y) for _ in range(2)]
+    with pytest.raises(ValueError, match="non-finite"), np.errstate(all="ignore"):
+        going[0].partial_fit(X * 1e200, Y)
+    assert going[0].loss_curve_ == going[1].loss_curve_
+    again = [mlp.partial_fit(X, Y).coefs_[0] for mlp in going]
+    np.testing.assert_array_equal(*again)
     new = MLPClassifier(**QUICK)
     with pytest.raises(ValueError, match="NaN"):
         new.partial_fit(X * np.nan, Y, classes=[0, 1])

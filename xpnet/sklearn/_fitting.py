@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import copy
+from dataclasses import dataclass, replace
 from operator import index
 from typing import Any
 
@@ -44,6 +45,10 @@ class Resume:
     first_rate: float = 0.0
     steps: Steps | None = None
     settings: dict[str, Any] | None = None
+
+    def again(self) -> Resume:
+        """Give a copy, which a fit may change that is refused later."""
+        return replace(self, patience=copy.copy(self.patience))
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out compiled steps, which no file can hold."""

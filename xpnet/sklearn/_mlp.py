@@ -126,10 +126,13 @@ class BaseMLP(BaseEstimator, ABC):
 
     def _fit(self, X: Any, y: Any, sample_weight: Any, *, incremental: bool, classes: Any = None) -> Self:
         before = dict(vars(self))
+        lengths = {name: len(a) for name, a in before.items() if isinstance(a, list) and name.endswith("_")}
         try:
             return self._fitted(X, y, sample_weight, incremental, classes)
         except BaseException:  # what is refused changes nothing
             self.__dict__ = before
+            for name, length in lengths.items():
+                del before[name][length:]
             raise
 
     def _fitted(self, X: Any, y: Any, sample_weight: Any, incremental: bool, classes: Any) -> Self:
@@ -155,7 +158,7 @@ class BaseMLP(BaseEstimator, ABC):
             resume = Resume(Patience(scored=False))
             self.n_iter_, self.t_, self.loss_curve_, self.validation_scores_ = 0, 0, [], None
         else:
-            network, resume = rebuilt(self, sizes), self._resume
+            network, resume = rebuilt(self, sizes), self._resume.again()
         dtype = next(iter(network.params.values())).dtype
         data = rows_of(
             place.backend, x,
@@ -207,12 +210,11 @@ class BaseMLP(BaseEstimator, ABC):
         """Give a copy with its arrays in another library: what scikit-learn's `move_estimator_to` calls."""
         other = copy.copy(self)
         if hasattr(self, "network_"):
-            network, resume = self.network_, copy.copy(self._resume)
+            network, resume = self.network_, self._resume.again()
             params, state, resume.optimizer, resume.counter, best = (mapped(converter, arrays) for arrays in (
                 dict(network.params), dict(network.state), resume.optimizer, resume.counter,
                 resume.patience.weights))
-            resume.patience, resume.steps = copy.copy(resume.patience), None
-            resume.patience.weights = best
+            resume.patience.weights, resume.steps = best, None
             other.network_ = build(params, state, **network.arguments)
             other._resume, other._moved, other.device = resume, False, None
         if hasattr(self, "classes_") and not is_text(self.classes_):
