@@ -1,6 +1,6 @@
 """scikit-learn on PyTorch tensors: a pipeline, cross-validation and a search, where the tensors are.
 
-    pip install "xpnet[sklearn,torch]"
+    pip install -e ".[sklearn,torch]"
     SCIPY_ARRAY_API=1 python examples/sklearn_on_tensors.py
 
 On a GPU, if there is one: nothing else changes.

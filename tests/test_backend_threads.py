@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import Any
 
 import numpy as np
@@ -66,6 +67,29 @@ def test_the_work_of_a_step() -> None:
     stack = MultiLayerNet(100, [60], 10, seed=[0, 1])
     assert operations(stack, 10) == 2 * operations(net, 10)
     assert operations(SimpleConvNet((1, 28, 28), seed=0), 1) == float("inf")
+
+
+@pytest.mark.parametrize("library", params("torch"))
+def test_pytorch_has_one_thread_for_small_steps(library: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch = importlib.import_module("torch")
+    for name in ("OMP", "MKL"):
+        monkeypatch.delenv(f"{name}_NUM_THREADS", raising=False)
+    before, backend = torch.get_num_threads(), make(library).backend
+    torch.set_num_threads(2)
+    try:
+        with backend.threads_for(1e10):
+            assert torch.get_num_threads() == 2
+        first, second = backend.threads_for(1.0), backend.threads_for(1.0)
+        with first:
+            with second:
+                assert torch.get_num_threads() == 1
+            assert torch.get_num_threads() == 1
+        assert torch.get_num_threads() == 2
+        monkeypatch.setenv("OMP_NUM_THREADS", "2")
+        with backend.threads_for(1.0):
+            assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize("library", params("torch", "strict"))

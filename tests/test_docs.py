@@ -106,3 +106,18 @@ def test_the_guide_to_onnx(shell: Shell) -> None:
     assert float(found[1]) > 0.85
     assert about == ("TwoLayerNet {'name': 'Affine1', 'class': 'Affine', 'arrays': {'W1': [784, 50], 'b1': [50]}} "
                      "[0, 1, 2, 3, 4, 5, 6, 7, 8, 9]")
+
+
+def test_the_guide_to_scikit_learn(shell: Shell) -> None:
+    for module in ("sklearn", "torch"):
+        if importlib.util.find_spec(module) is None:
+            pytest.skip(f"{module} is not installed")
+    digits, tensors, stopping = blocks("python", "sklearn.md")
+    program = Path(shell.folder / "guide.py")
+    program.write_text(digits + stopping + "print(mlp.score(X_test, y_test))\n")
+    done = shell.python(program)
+    assert done.returncode == 0, done.stderr
+    assert all(float(line) > 0.9 for line in done.stdout.splitlines())
+    program.write_text(tensors)
+    done = shell.python(program)
+    assert (done.stdout, done.returncode) == ("cpu torch.float32\n", 0), done.stderr

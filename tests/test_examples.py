@@ -194,23 +194,39 @@ def test_a_network_is_served_without_xpnet(shell: Shell) -> None:
                 assert server.stdout is not None
                 address = server.stdout.readline().strip()
                 _, (x_test, t_test) = xpnet.load_mnist(flatten=False)
-                found = posted(address, x_test)
+                found = posted(address, npy(x_test))
                 assert np.mean([row["digit"] == t for row, t in zip(found, t_test, strict=True)]) > 0.96
                 assert all(0.1 <= row["probability"] <= 1 for row in found)
-                with pytest.raises(urllib.error.HTTPError) as refused:
-                    posted(address, x_test[..., :10])
-                with refused.value as answer:
-                    assert answer.code == 400
-                    assert json.load(answer) == {
-                        "error": "images of shape (N, 1, 28, 28) wanted; got (1000, 1, 28, 10)"}
+                whole = npy(x_test[:2])
+                for body, reason in (
+                    (npy(x_test[..., :10]), "images of shape (N, 1, 28, 28) wanted; got (1000, 1, 28, 10) of float32"),
+                    (npy(1j * x_test[:2]), "got (2, 1, 28, 28) of complex"), (npy(255 * x_test[:2]), "from 0 to 1"),
+                    (npy(x_test[:2] * np.nan), "from 0 to 1"), (whole[:-4], "as many numbers as the file promises"),
+                    (whole.replace(b"(2, 1", b"(9, 1"), "as many numbers as the file promises"),
+                    (b"GIF89a", "a .npy file of images wanted"), (whole[:20], "a .npy file of images wanted"),
+                    (b"", "a .npy file of images wanted"),
+                ):
+                    with pytest.raises(urllib.error.HTTPError) as refused:
+                        posted(address, body)
+                    with refused.value as answer:
+                        assert answer.code == 400
+                        assert reason in json.load(answer)["error"]
+                taken = shell.python(folder / "serve.py", "digits.onnx", "--port", address.rpartition(":")[2])
+                assert taken.returncode == 2
+                assert "Address already in use" in taken.stderr
             finally:
                 server.send_signal(signal.SIGINT)
                 assert server.wait(20) == 0
 
 
-def posted(address: str, images: Any) -> Any:
-    """Post images, and give the answer."""
-    body = io.BytesIO()
-    np.save(body, images)
-    with urllib.request.urlopen(address, body.getvalue(), timeout=20) as answer:
+def npy(images: Any) -> bytes:
+    """Give the bytes of a .npy file."""
+    file = io.BytesIO()
+    np.save(file, images)
+    return file.getvalue()
+
+
+def posted(address: str, body: bytes) -> Any:
+    """Post a body, and give the answer."""
+    with urllib.request.urlopen(address, body, timeout=20) as answer:
         return json.load(answer)

@@ -85,7 +85,7 @@ def test_other_dtypes_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("model", [None, Relu(), {"W1": np.ones(3)}, "network"])
 def test_what_is_no_model_is_refused(tmp_path: Path, model: Any) -> None:
-    with pytest.raises(TypeError, match="export wants a Network, an estimator of xpnet, or a pipeline"):
+    with pytest.raises(TypeError, match=r"export wants a Network, an estimator of xpnet\.sklearn, or a pipeline"):
         export(model, tmp_path / "model.onnx", (6,))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from typing import Any
 
 import array_api_compat.torch as xp
@@ -10,6 +11,7 @@ import torch
 from xpnet.backend import Backend, BackendError, Function
 from xpnet_backends.torch_kernels import KERNELS
 from xpnet_backends.torch_playing import PlayedFunction
+from xpnet_backends.torch_threads import one_if_small
 
 
 class TorchBackend(Backend):
@@ -43,6 +45,10 @@ class TorchBackend(Backend):
         if flags is not None and not flags.writeable:
             x = x.copy()
         return super().asarray(x, dtype)
+
+    def threads_for(self, operations: float) -> AbstractContextManager[object]:
+        """Let a CPU compute small steps with one thread; see `torch_threads.one_if_small`."""
+        return one_if_small(operations) if self.device.type == "cpu" else super().threads_for(operations)
 
     def to_numpy(self, x: Any) -> Any:
         """Copy an array to the host; on the CPU, share its memory."""

@@ -32,8 +32,10 @@ def steps_of(model: Any) -> list[tuple[str, Any]]:
     estimator = steps[-1][1] if steps else None
     fitted, network = (hasattr(estimator, name) for name in ("n_features_in_", "network_"))
     if not hasattr(estimator, "predict") or (fitted and not network):
-        raise TypeError("export wants a Network, an estimator of xpnet, or a pipeline that ends with one; "
-                        f"got {model!r:.200}")
+        kind = type(estimator)
+        hint = "; export its best_estimator_" if hasattr(estimator, "best_estimator_") else ""
+        raise TypeError("export wants a Network, an estimator of xpnet.sklearn, or a pipeline that ends with one; "
+                        f"got {kind.__module__}.{kind.__qualname__}{hint}")
     if not fitted:
         raise ValueError(f"export wants a fitted estimator; this {type(estimator).__name__} has no "
                          "n_features_in_: fit it first")
