@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip("sklearn")
 
-from variants import Variant
+from variants import Variant, make
 
 from xpnet.sklearn._network import LOSSES, PenalisedNetwork, build, first_parameters
 from xpnet.testing import check_gradients
@@ -51,8 +51,7 @@ def test_weights_count_rows(eager: Variant, out_activation: str) -> None:
 
 
 def test_of_several_numbers_the_mean_is_shown() -> None:
-    numpy = Variant("numpy", __import__("xpnet").get_backend("numpy"))
-    alone, shown = (network(numpy, "identity", solver=solver) for solver in ("lbfgs", "adam"))
+    alone, shown = (network(make("numpy"), "identity", solver=solver) for solver in ("lbfgs", "adam"))
     (loss, grads), (mean, same) = (net.loss_and_gradient(X, TARGETS["identity"]) for net in (alone, shown))
     for name, g in grads.items():
         np.testing.assert_array_equal(same[name], g)
@@ -62,7 +61,7 @@ def test_of_several_numbers_the_mean_is_shown() -> None:
 
 def test_the_poisson_loss_is_half_the_deviance() -> None:
     metrics = pytest.importorskip("sklearn.metrics")
-    net = network(Variant("numpy", __import__("xpnet").get_backend("numpy")), "exp", alpha=0)
+    net = network(make("numpy"), "exp", alpha=0)
     y = np.exp(net.predict(X))
     expected = sum(metrics.mean_poisson_deviance(t, p) / 2
                    for t, p in zip(TARGETS["exp"].T, y.T, strict=True))

@@ -7,19 +7,16 @@ import functools
 import importlib
 import importlib.util
 import os
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any, TypeVar
+from contextlib import AbstractContextManager, nullcontext
+from typing import TypeVar
+
+from xpnet_backends.small_steps import OneThread
 
 __all__ = ["one_if_small", "share", "thread_count"]
 
 Result = TypeVar("Result")
-
-
-SMALL = 2e8
-"""Additions and multiplications that one thread does in about two milliseconds."""
 
 
 def one_if_small(operations: float) -> AbstractContextManager[object]:
@@ -37,29 +34,17 @@ def one_if_small(operations: float) -> AbstractContextManager[object]:
     operations : float
         Additions and multiplications of a step.
     """
-    said = any(os.environ.get(f"{name}_NUM_THREADS") for name in ("OPENBLAS", "MKL", "BLIS", "OMP"))
-    if said or operations >= SMALL or importlib.util.find_spec("threadpoolctl") is None:
+    if importlib.util.find_spec("threadpoolctl") is None:
         return nullcontext()
-    return _limited()
+    return _ONE_THREAD.if_small(operations)
 
 
-_lock = threading.Lock()
-_limits: list[Any] = []
-"""Of those who want one thread, at the same time perhaps: the first has set it, the last one sets it back."""
+def _limit() -> Callable[[], None]:
+    limits = importlib.import_module("threadpoolctl").threadpool_limits(1, "blas")
+    return limits.restore_original_limits
 
 
-@contextmanager
-def _limited() -> Iterator[None]:
-    with _lock:
-        _limits.append(importlib.import_module("threadpoolctl").threadpool_limits(1, "blas") if not _limits
-                       else _limits[0])
-    try:
-        yield
-    finally:
-        with _lock:
-            limits = _limits.pop()
-            if not _limits:
-                limits.restore_original_limits()
+_ONE_THREAD = OneThread(_limit, "OPENBLAS", "MKL", "BLIS", "OMP")
 
 
 @functools.cache

@@ -11,7 +11,7 @@ import torch
 from xpnet.backend import Backend, BackendError, Function
 from xpnet_backends.torch_kernels import KERNELS
 from xpnet_backends.torch_playing import PlayedFunction
-from xpnet_backends.torch_threads import one_if_small
+from xpnet_backends.torch_threads import ONE_THREAD
 
 
 class TorchBackend(Backend):
@@ -47,8 +47,8 @@ class TorchBackend(Backend):
         return super().asarray(x, dtype)
 
     def threads_for(self, operations: float) -> AbstractContextManager[object]:
-        """Let a CPU compute small steps with one thread; see `torch_threads.one_if_small`."""
-        return one_if_small(operations) if self.device.type == "cpu" else super().threads_for(operations)
+        """Let a CPU compute small steps with one thread; see `torch_threads`."""
+        return ONE_THREAD.if_small(operations) if self.device.type == "cpu" else super().threads_for(operations)
 
     def to_numpy(self, x: Any) -> Any:
         """Copy an array to the host; on the CPU, share its memory."""

@@ -18,13 +18,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from xpnet.backend import Backend, backend_of
 from xpnet.functional._array import Array, array_namespace, check_concrete
 from xpnet.losses import SoftmaxWithLoss
-from xpnet.sklearn._fitting import (
-    Resume,
-    first_network,
-    hidden_sizes,
-    rebuilt,
-    train,
-)
+from xpnet.sklearn._fitting import Resume, first_network, hidden_sizes, rebuilt, train
 from xpnet.sklearn._from_sklearn import (
     Interval,
     Options,
@@ -41,10 +35,10 @@ from xpnet.sklearn._rows import rows_of
 from xpnet.sklearn._scores import scores_of
 from xpnet.sklearn._warnings import warn
 
-__all__ = ["BaseMLP", "Goes", "has_partial_fit"]
+__all__ = ["BaseMLP", "FitMode", "has_partial_fit"]
 
 
-class Goes(NamedTuple):
+class FitMode(NamedTuple):
     """How a fit goes on from what was before."""
 
     first: bool
@@ -100,7 +94,7 @@ class BaseMLP(BaseEstimator, ABC):
         return tags
 
     @abstractmethod
-    def _targets(self, y: Array, weight: Array | None, place: Place, goes: Goes) -> tuple[Array, Array | None]:
+    def _targets(self, y: Array, weight: Array | None, place: Place, mode: FitMode) -> tuple[Array, Array | None]:
         """Give labels as the network wants them, and weights of the rows, in the library of X.
 
         At first, set `n_outputs_` and `out_activation_`.
@@ -150,7 +144,7 @@ class BaseMLP(BaseEstimator, ABC):
             if not is_array_api_obj(sample_weight) and not isinstance(sample_weight, Real):
                 sample_weight = np.asarray(sample_weight)
             weight = check_sample_weight(as_known(sample_weight), X, ensure_non_negative=True)
-        t, weight = self._targets(y, weight, place, Goes(first, incremental, classes))
+        t, weight = self._targets(y, weight, place, FitMode(first, incremental, classes))
         x = X if hasattr(X, "tocsr") else place.bring(X)
         random_state = check_random_state(self.random_state)
         if first:

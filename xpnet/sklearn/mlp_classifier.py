@@ -20,7 +20,7 @@ from xpnet.sklearn._labels import (
     is_text,
     told_classes,
 )
-from xpnet.sklearn._mlp import BaseMLP, Goes, has_partial_fit
+from xpnet.sklearn._mlp import BaseMLP, FitMode, has_partial_fit
 from xpnet.sklearn._place import Place
 
 __all__ = ["MLPClassifier"]
@@ -276,13 +276,13 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         xp = array_namespace(p)
         return xp.concat([1 - p, p], axis=1) if self.classes_.shape[0] == 2 else xp.ones_like(p)
 
-    def _targets(self, y: Array, weight: Array | None, place: Place, goes: Goes) -> tuple[Array, Array | None]:
+    def _targets(self, y: Array, weight: Array | None, place: Place, mode: FitMode) -> tuple[Array, Array | None]:
         y = y.toarray() if hasattr(y, "tocsr") else y
         y = y if is_text(y) else place.follow(y)
         found, kind = classes_and_kind(y)
         several = kind == "multilabel"
-        if goes.first:
-            self.classes_ = found if several or not goes.incremental else told_classes(goes.classes, found, place)
+        if mode.first:
+            self.classes_ = found if several or not mode.incremental else told_classes(mode.classes, found, place)
             count = self.classes_.shape[0]
             self._kind = kind if several else "binary" if count <= 2 else "multiclass"
             self.n_outputs_ = 1 if self._kind == "binary" else count
@@ -290,8 +290,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         elif several != (self._kind == "multilabel"):
             raise ValueError(f"y of the kind of the first fit wanted, {self._kind}; got {kind}")
         else:
-            check_classes(found, self.classes_, None if several else goes.classes,
-                          all_of_them=several or not goes.incremental)
+            check_classes(found, self.classes_, None if several else mode.classes,
+                          all_of_them=several or not mode.incremental)
         codes = None if several else class_codes(y, self.classes_)
         if self.class_weight is not None:
             weight = class_weighted(self.class_weight, y, codes, self.classes_, weight, place)

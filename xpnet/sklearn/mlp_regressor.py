@@ -11,7 +11,7 @@ from sklearn.utils.metaestimators import available_if
 
 from xpnet.functional._array import Array, array_namespace
 from xpnet.sklearn._from_sklearn import StrOptions, fit_context
-from xpnet.sklearn._mlp import BaseMLP, Goes, has_partial_fit
+from xpnet.sklearn._mlp import BaseMLP, FitMode, has_partial_fit
 from xpnet.sklearn._place import Place
 
 __all__ = ["MLPRegressor"]
@@ -168,13 +168,13 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         _, y = self._scores(X, "predict")
         return y[:, 0] if self.n_outputs_ == 1 else y
 
-    def _targets(self, y: Array, weight: Array | None, place: Place, goes: Goes) -> tuple[Array, Array | None]:
+    def _targets(self, y: Array, weight: Array | None, place: Place, mode: FitMode) -> tuple[Array, Array | None]:
         y = place.follow(y)
         y = y if y.ndim == 2 else y[:, None]
         xp, out = array_namespace(y), "exp" if self.loss == "poisson" else "identity"
         if out == "exp" and bool(xp.any(y < 0)):
             raise ValueError(f"loss='poisson' wants y of 0 or more; got {float(xp.min(y)):g}")
-        if goes.first:
+        if mode.first:
             self.n_outputs_, self.out_activation_ = y.shape[1], out
         if (y.shape[1], out) != (self.n_outputs_, self.out_activation_):
             raise ValueError(f"y of {self.n_outputs_} numbers a row wanted, and the loss as before; got "
