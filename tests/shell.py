@@ -27,7 +27,9 @@ ONE_THREAD = {f"{library}_NUM_THREADS": "1" for library in ("OMP", "OPENBLAS", "
 def environment(gpu: bool = False) -> dict[str, str]:
     """Give the environment of a script: this checkout's xpnet, no data sets, no GPU if not asked."""
     paths = [str(ROOT), str(ROOT / "backends"), os.environ.get("PYTHONPATH", "")]
-    kept = {name: value for name, value in os.environ.items() if name != "XPNET_DATA"}
+    # Name by name: pytest sets and deletes one meanwhile, where a test starts scripts from a thread.
+    kept = {name: value for name in list(os.environ)
+            if name != "XPNET_DATA" and (value := os.environ.get(name)) is not None}
     hidden = {} if gpu else {"CUDA_VISIBLE_DEVICES": "", "JAX_PLATFORMS": "cpu"}
     return kept | hidden | ONE_THREAD | {"PYTHONPATH": os.pathsep.join(filter(None, paths))}
 
