@@ -1,0 +1,189 @@
+"""The loss and the gradient of a batch of which each rank has a part."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from typing import Any
+
+from xpnet._sums import Sums
+from xpnet.distributed.statistics import synchronized
+from xpnet.functional._array import Array, array_namespace, size, sum_dtype
+from xpnet.layers import Layer
+from xpnet.layers.composite import Composite
+from xpnet.networks import Network
+
+__all__ = ["GradientSum"]
+
+LEAST = 2**20
+"""Bytes of a message, at least: of smaller ones, MPI's latency would take a part."""
+MOST = 8
+"""Messages of a step, at most."""
+
+
+class GradientSum:
+    """What takes the place of a network's `loss_and_gradient`, where each of several ranks has a part of a batch.
+
+    The gradient of each rank's rows, as a part of that of the batch's mean loss, is written into a few flat
+    vectors, the last layer's first. Each begins to be added up over the ranks as soon as it is full, while
+    the layers before go backward. The last one has the loss as well, and the state.
+
+    Parameters
+    ----------
+    sums : Sums
+        Adds up vectors over the ranks.
+    rows : slice
+        Which rows of a batch are here.
+    batch_size : int
+        How many it has.
+    synchronize : bool
+        Whether batch normalisation takes its statistics over all of it.
+    """
+
+    def __init__(self, sums: Sums, rows: slice, batch_size: int, synchronize: bool) -> None:
+        self._sums, self._first, self._batch_size = sums, rows.start, batch_size
+        self._share = (rows.stop - rows.start) / batch_size
+        self.kernels: Mapping[str, Callable[..., Any]] = (
+            synchronized(self._add, self._share) if synchronize else {})
+
+    def loss_and_gradient(
+        self, network: Network, x: Array, t: Array, sample_weight: Array | None
+    ) -> tuple[Array, dict[str, Array]]:
+        """Compute the loss and its gradient, those of the whole batch; and so the state.
+
+        Parameters
+        ----------
+        network : Network
+            A bound copy, whose layers are changed.
+        x, t, sample_weight : array
+            As for `Network.loss_and_gradient`: the rows that are here.
+        """
+        for leaf in network.leaves():
+            if leaf.draws:
+                leaf.first_row, leaf.batch_rows = self._first, self._batch_size  # type: ignore[attr-defined]
+        last = network.last_layer
+        loss = last.forward(network.predict(x, train_flg=True), t, sample_weight)
+        weight = last.total_weight()
+        share: Any = weight / self._batch_size
+        if not isinstance(weight, int):
+            share = array_namespace(loss).broadcast_to(share, loss.shape)  # of networks that share their rows
+        flat = _Flat(self._sums, network.params)
+        with ExitStack() as stack:
+            for layer in network.layers.values():
+                _watch(layer, network.params.owners, flat.take, stack)
+            network.backward_params(last.backward(share))
+        flat.take(network.grads)
+
+        xp = array_namespace(loss)
+        others: dict[str, Array] = {"": loss * share}
+        if not isinstance(weight, int):
+            others["weight"] = share
+        floating = {name: a for name, a in network.state.items() if xp.isdtype(a.dtype, "real floating")}
+        others |= {f"state {name}": a * self._share for name, a in floating.items()}
+        found = flat.end(others)
+
+        network.state.update({name: found.pop(f"state {name}") for name in floating})
+        loss = found.pop("")
+        if "weight" in found:
+            total = found.pop("weight")
+            total = xp.where(total == 0, float("inf"), total)
+            loss = loss / total
+            found = {name: g / total[(..., *(None,) * (g.ndim - total.ndim))] for name, g in found.items()}
+        return loss, found
+
+    def wait(self) -> None:
+        """Wait for the device, if other ranks may keep it from coming to an end."""
+        self._sums.wait()
+
+    def _add(self, a: Array) -> Array:
+        xp = array_namespace(a)
+        return xp.reshape(self._sums.finish(self._sums.start(xp.reshape(a, (-1,)))), a.shape)
+
+
+class _Flat:
+    """Arrays in few flat vectors, each of which begins to be added up when it is full.
+
+    Parameters
+    ----------
+    sums : Sums
+        Adds them up.
+    params : mapping
+        All parameters by name: of the shapes of what is to come.
+    """
+
+    def __init__(self, sums: Sums, params: Mapping[str, Array]) -> None:
+        self._sums = sums
+        self._full = max(LEAST, sum(map(_bytes, params.values())) // MOST)
+        self._dtypes = {name: p.dtype for name, p in params.items()}
+        self._order = list(params)
+        self._taken: set[str] = set()
+        self._waiting: dict[str, Array] = {}
+        self._started: list[tuple[dict[str, tuple[int, ...]], Any]] = []
+
+    def take(self, arrays: Mapping[str, Array]) -> None:
+        """Take some of the gradients; those that were taken before stay as they are."""
+        self._waiting |= {name: a for name, a in arrays.items() if name not in self._taken}
+        self._taken |= arrays.keys()
+        if sum(map(_bytes, self._waiting.values())) >= self._full:
+            self._start()
+
+    def end(self, others: Mapping[str, Array]) -> dict[str, Array]:
+        """Take the last arrays, and give the sums of all, by name."""
+        self._dtypes |= {name: a.dtype for name, a in others.items()}
+        self._waiting |= others
+        self._start()
+        found: dict[str, Array] = {}
+        for shapes, started in self._started:
+            found |= self._split(self._sums.finish(started), shapes)
+        return {name: found[name] for name in (*self._order, *others)}
+
+    def _start(self) -> None:
+        arrays = self._waiting
+        xp = array_namespace(*arrays.values())
+        flat = xp.concat([xp.reshape(xp.astype(a, sum_dtype(a), copy=False), (-1,))
+                          for a in arrays.values()])
+        self._started.append(({name: tuple(a.shape) for name, a in arrays.items()}, self._sums.start(flat)))
+        self._waiting = {}
+
+    def _split(self, flat: Array, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Array]:
+        xp, found, first = array_namespace(flat), {}, 0
+        for name, shape in shapes.items():
+            last = first + math.prod(shape)
+            found[name] = xp.astype(xp.reshape(flat[first:last], shape), self._dtypes[name], copy=False)
+            first = last
+        return found
+
+
+def _bytes(a: Array) -> int:
+    """Tell how long an array is in a message."""
+    return size(a) * array_namespace(a).finfo(sum_dtype(a)).bits // 8
+
+
+def _watch(
+    layer: Layer, owners: Mapping[str, tuple[Layer, str]], take: Callable[[Mapping[str, Array]], None],
+    stack: ExitStack,
+) -> None:
+    """Let a layer, and those that it is made of, hand on their gradients as soon as it has gone backward."""
+    inner = layer.layers.values() if isinstance(layer, Composite) else ()
+    own = [leaf for part in inner for leaf in _leaves(part)] or [layer]
+    names = {name: place for name, place in owners.items() if any(place[0] is leaf for leaf in own)}
+
+    def handing_on(method: Callable[[Array], Array]) -> Callable[[Array], Array]:
+        def call(dout: Array) -> Array:
+            dx = method(dout)
+            take({name: getattr(leaf, f"d{attribute}") for name, (leaf, attribute) in names.items()})
+            return dx
+
+        return call
+
+    if names:
+        for name in ("backward", "backward_params"):
+            vars(layer)[name] = handing_on(getattr(layer, name))
+            stack.callback(vars(layer).pop, name)  # it holds the layer, which holds what was computed
+    for part in inner:
+        _watch(part, owners, take, stack)
+
+
+def _leaves(layer: Layer) -> list[Layer]:
+    return layer.leaves() if isinstance(layer, Composite) else [layer]

@@ -1,0 +1,231 @@
+"""The processes that train together."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import socket
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xpnet.distributed import watcher
+from xpnet.distributed.messages import Messages
+
+__all__ = ["RankError", "Ranks"]
+
+SETTLING = 5.0
+"""Seconds in which all ranks should have heard that one has failed."""
+
+
+class RankError(RuntimeError):
+    """Another rank has failed: which one, and why."""
+
+
+class Ranks:
+    """The processes that train together, of which this is one.
+
+    To be used in a `with` block, from which all ranks go together: an exception in one becomes a `RankError`
+    in the others, wherever they wait for it.
+
+    Parameters
+    ----------
+    comm : mpi4py.MPI.Comm, optional
+        As `mpi4py.MPI.COMM_WORLD`; by default this process is alone.
+
+    Attributes
+    ----------
+    rank, size : int
+        The number of this process, from 0, and how many there are.
+    local, neighbours : int
+        The same among those on this machine.
+    failure : RankError or None
+        Why another rank has failed, once that is known here.
+    """
+
+    def __init__(self, comm: Any = None) -> None:
+        if comm is not None and not hasattr(comm, "Iallreduce"):
+            raise TypeError("comm wants to be a communicator of mpi4py, as mpi4py.MPI.COMM_WORLD; "
+                            f"got {comm!r:.60}")
+        self.rank: int = 0 if comm is None else comm.rank
+        self.size: int = 1 if comm is None else comm.size
+        self.local, self.neighbours = 0, 1
+        self.failure: RankError | None = None
+        self._heard: dict[int, str] = {}
+        self._watched: socket.socket | None = None
+        self._watcher: subprocess.Popen[bytes] | None = None
+        if self.size > 1:
+            self._comm, self._words = comm.Dup(), comm.Dup()
+            self._messages = Messages(self._comm, self.check)
+            self.start, self.finish = self._messages.start, self._messages.finish
+            machines = self.gather(socket.gethostname())
+            here = [r for r, machine in enumerate(machines) if machine == machines[self.rank]]
+            self.local, self.neighbours = here.index(self.rank), len(here)
+            self._watched = self._call_watcher(len(here) == self.size)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if error is not None:
+            self.fail(describe(error))
+        self.close()
+
+    def part(self, rows: int, rank: int | None = None) -> slice:
+        """Give which of so many rows are this rank's, or another's: as many for each, but for one."""
+        rank = self.rank if rank is None else rank
+        return slice(rows * rank // self.size, rows * (rank + 1) // self.size)
+
+    def gather(self, value: Any) -> list[Any]:
+        """Give what each of the ranks has given here, as JSON knows it."""
+        if self.size == 1:
+            return [value]
+        own = np.frombuffer(json.dumps(value).encode(), np.uint8)
+        lengths = self._gathered(np.asarray([len(own)]))[:, 0]
+        texts = self._gathered(np.resize(own, int(lengths.max())))
+        return [json.loads(text[:length].tobytes()) for text, length in zip(texts, lengths, strict=True)]
+
+    def broadcast(self, value: Any) -> Any:
+        """Give what rank 0 has given here, as JSON knows it."""
+        return value if self.size == 1 else self.gather(value if self.rank == 0 else None)[0]
+
+    def broadcast_array(self, a: NDArray[Any]) -> NDArray[Any]:
+        """Give a copy of the array that rank 0 has given here; the others give one like it."""
+        a = np.array(a, order="C")
+        if self.size > 1 and a.size:
+            self._messages.wait(self._comm.Ibcast(a.reshape(-1).view(np.uint8)))
+        return a
+
+    def gather_rows(self, a: NDArray[Any], rows: int) -> NDArray[Any] | None:
+        """Give rank 0 the rows `(…, N, C)` of all ranks, each of which has its part of them.
+
+        None on the others. A rank whose part is empty gives a row nevertheless, for the shape.
+        """
+        longest = -(-rows // self.size)
+        own = np.zeros((*a.shape[:-2], longest, a.shape[-1]), a.dtype)
+        part = self.part(rows)
+        own[..., :part.stop - part.start, :] = a[..., :part.stop - part.start, :]
+        every = np.empty((self.size, *own.shape), a.dtype) if self.rank == 0 else None
+        self._messages.wait(self._comm.Igather(own, every))
+        if every is None:
+            return None
+        parts = [self.part(rows, rank) for rank in range(self.size)]
+        return np.concatenate([e[..., :p.stop - p.start, :] for e, p in zip(every, parts, strict=True)], axis=-2)
+
+    def add(self, numbers: list[int]) -> list[int]:
+        """Add up whole numbers over all ranks."""
+        if self.size == 1:
+            return numbers
+        total = np.empty(len(numbers), np.int64)
+        self._messages.wait(self._comm.Iallreduce(np.asarray(numbers, np.int64), total))
+        return total.tolist()
+
+    def check(self) -> None:
+        """Raise a `RankError` if another rank has failed."""
+        if self.size > 1:
+            self._listen()
+        if self.failure is not None:
+            raise self.failure
+
+    def fail(self, cause: str) -> None:
+        """Tell the other ranks that this one has failed, and why; or that it has heard that another has."""
+        if self.size > 1 and self.rank not in self._heard:
+            self._heard[self.rank] = "" if self.failure is not None else cause
+            for rank in range(self.size):
+                if rank != self.rank:
+                    self._words.isend((self.rank, self._heard[self.rank]), rank)
+
+    def settle(self, cause: str) -> str | None:
+        """Let all ranks come to an end after one has failed; give what this one is to say of it, if it is.
+
+        Parameters
+        ----------
+        cause : str
+            Why this rank ends.
+        """
+        if self.size == 1:
+            return cause
+        self.fail(cause)
+        end = time.monotonic() + SETTLING
+        while len(self._heard) < self.size and time.monotonic() < end:
+            self._listen()
+            time.sleep(0.001)
+        causes = {rank: said for rank, said in sorted(self._heard.items()) if said}
+        first = next(iter(causes), self.rank)
+        text = causes.get(first, cause)
+        if len(self._heard) < self.size or len({*causes.values()}) > 1 or len(causes) < self.size:
+            text = f"rank {first}: {text}"
+        return text if first == self.rank else None
+
+    def abort(self, status: int) -> None:
+        """End the others, if there are any that have not heard of the end."""
+        if self.size > 1 and len(self._heard) < self.size:
+            self._comm.Abort(status)
+
+    def close(self) -> None:
+        """Take leave of the others: what happens to this process is no longer their concern."""
+        if self._watched is not None:
+            with suppress(OSError):
+                self._watched.sendall(watcher.GOODBYE)
+            self._watched.close()
+            self._watched = None
+        if self._watcher is not None:
+            self._watcher.poll()
+
+    def _listen(self) -> None:
+        """Take note of what other ranks have said of their ends."""
+        while self._words.iprobe():
+            rank, said = self._words.recv()
+            self._heard[rank] = said
+            if said and self.failure is None:
+                self.failure = RankError(f"rank {rank}: {said}")
+
+    def _gathered(self, own: NDArray[Any]) -> NDArray[Any]:
+        every = np.empty((self.size, *own.shape), own.dtype)
+        self._messages.wait(self._comm.Iallgather(np.ascontiguousarray(own), every))
+        return every
+
+    def _call_watcher(self, one_machine: bool) -> socket.socket | None:
+        """Let a process watch over the ranks, and connect with it."""
+        where = None
+        if self.rank == 0:
+            with socket.create_server(("127.0.0.1" if one_machine else "", 0), backlog=self.size) as server:
+                where = [*_addresses(one_machine)], server.getsockname()[1], secrets.token_hex()
+                self._watcher = subprocess.Popen(
+                    [sys.executable, "-I", "-S", watcher.__file__, Path(sys.argv[0]).name or "xpnet",
+                     str(server.fileno()), str(self.size), where[2]],
+                    pass_fds=[server.fileno()], start_new_session=True, stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL)
+        addresses, port, token = self.broadcast(where)
+        for address in addresses:
+            with suppress(OSError):
+                connection = socket.create_connection((address, port), timeout=5)
+                connection.sendall(f"{token} rank {self.rank}\n".encode())
+                return connection
+        return None
+
+
+def _addresses(one_machine: bool) -> list[str]:
+    """Give where the other ranks may find this machine."""
+    if one_machine:
+        return ["127.0.0.1"]
+    found = []
+    with suppress(OSError):
+        found += [str(info[4][0]) for info in socket.getaddrinfo(socket.gethostname(), None, socket.AF_INET)]
+    return [address for address in dict.fromkeys(found) if not address.startswith("127.")]
+
+
+def describe(error: BaseException) -> str:
+    """Say what an exception is, in a line."""
+    words = " ".join(str(error).split())
+    return f"{type(error).__name__}: {words}" if words else type(error).__name__
