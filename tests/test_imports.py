@@ -36,7 +36,7 @@ ALLOWED = {
     "prediction": {"backend", "functional", "networks"},
     "_extras": set(),
     "datasets": {"_extras", "backend", "datasets", "functional"},
-    "distributed": {"_sums", "distributed", "functional", "layers", "networks"},
+    "distributed": {"_extras", "_sums", "distributed", "functional", "layers", "networks"},
     "training": {"__version__", "_extras", "_numbers", "backend", "distributed", "functional", "losses", "metrics", "networks",
                  "training"},
     "sklearn": {"_extras", "backend", "functional", "layers", "losses", "networks", "optimizers", "sklearn",

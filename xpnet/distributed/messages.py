@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -13,6 +14,8 @@ __all__ = ["Messages"]
 
 BETWEEN_LOOKS = 0.01
 """Seconds between two looks, of a rank that waits, at whether another has failed."""
+BETWEEN_TESTS = 0.0003
+"""Seconds between two times that MPI is asked, and so gets on with its work, while the rank computes."""
 
 
 class Messages:
@@ -27,27 +30,53 @@ class Messages:
         The ranks, of which nobody else makes use.
     check : callable
         Raises an error if another rank has failed.
+    over_network : bool
+        Whether the ranks are on several machines. Then a thread asks MPI from time to time, while this rank
+        computes: it works only when it is asked. On one machine there is nothing to wait for: all of the
+        work is the processors', which would only change hands.
     """
 
-    def __init__(self, comm: Any, check: Callable[[], None]) -> None:
+    def __init__(self, comm: Any, check: Callable[[], None], over_network: bool) -> None:
         self._comm, self._check = comm, check
         self._pending: dict[int, tuple[Any, NDArray[Any], NDArray[Any]]] = {}
+        self._lock = threading.Lock()  # of the requests, for none of which two may ask at once
+        self._some, self._over = threading.Event(), False
+        self._thread: threading.Thread | None = None
+        if over_network:
+            self._thread = threading.Thread(target=self._get_on, daemon=True, name="xpnet messages")
+            self._thread.start()
 
     def start(self, sent: NDArray[Any], received: NDArray[Any]) -> None:
         """Begin to add up a vector, into another one of its shape; all ranks do so in the same order.
 
         Both are held, and are not to be changed, until `finish`.
         """
-        request = self._comm.Iallreduce(sent, received)
-        self._pending[_address(received)] = request, sent, received
+        with self._lock:
+            request = self._comm.Iallreduce(sent, received)
+            self._pending[_address(received)] = request, sent, received
+        self._some.set()
 
     def finish(self, received: NDArray[Any]) -> None:
         """Wait until a sum is there."""
-        request, *_ = self._pending[_address(received)]
-        self.wait(request)
-        del self._pending[_address(received)]
+        with self._lock:
+            request, *_ = self._pending.pop(_address(received))
+            if not self._pending:
+                self._some.clear()
+            self._wait(request)
 
-    def wait(self, request: Any) -> None:
+    def now(self, call: Callable[..., Any], *buffers: Any) -> None:
+        """Begin what a method of the communicator does without waiting, and wait until it is done."""
+        with self._lock:
+            self._wait(call(*buffers))
+
+    def close(self) -> None:
+        """Let the thread end."""
+        self._over = True
+        self._some.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def _wait(self, request: Any) -> None:
         """Wait until a request is done, or another rank has failed."""
         next_look = time.perf_counter() + BETWEEN_LOOKS
         while not request.Test():
@@ -55,6 +84,14 @@ class Messages:
                 self._check()
                 next_look = time.perf_counter() + BETWEEN_LOOKS
             os.sched_yield()  # a rank that waits lets those compute that share its processor
+
+
+    def _get_on(self) -> None:
+        while self._some.wait() and not self._over:
+            with self._lock:
+                for request, *_ in self._pending.values():
+                    request.Test()
+            time.sleep(BETWEEN_TESTS)
 
 
 def _address(a: NDArray[Any]) -> int:

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -16,6 +17,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from xpnet._extras import import_extra
 from xpnet.distributed import watcher
 from xpnet.distributed.messages import Messages
 
@@ -63,12 +65,17 @@ class Ranks:
         self._watcher: subprocess.Popen[bytes] | None = None
         if self.size > 1:
             self._comm, self._words = comm.Dup(), comm.Dup()
-            self._messages = Messages(self._comm, self.check)
-            self.start, self.finish = self._messages.start, self._messages.finish
-            machines = self.gather(socket.gethostname())
+            machines = comm.allgather(socket.gethostname())
             here = [r for r, machine in enumerate(machines) if machine == machines[self.rank]]
             self.local, self.neighbours = here.index(self.rank), len(here)
+            self._messages = Messages(self._comm, self.check, len(here) < self.size)
+            self.start, self.finish = self._messages.start, self._messages.finish
             self._watched = self._call_watcher(len(here) == self.size)
+
+    @classmethod
+    def world(cls) -> Self:
+        """Join all that `mpiexec` has started (extra `mpi`)."""
+        return cls(import_extra("mpi4py.MPI", "training on several ranks", "mpi").COMM_WORLD)
 
     def __enter__(self) -> Self:
         return self
@@ -99,11 +106,15 @@ class Ranks:
         """Give what rank 0 has given here, as JSON knows it."""
         return value if self.size == 1 else self.gather(value if self.rank == 0 else None)[0]
 
+    def first(self, function: Callable[..., Any], *args: Any) -> Any:
+        """Call a function on rank 0 alone, and give all ranks what it gave, as JSON knows it."""
+        return self.broadcast(function(*args) if self.rank == 0 else None)
+
     def broadcast_array(self, a: NDArray[Any]) -> NDArray[Any]:
         """Give a copy of the array that rank 0 has given here; the others give one like it."""
         a = np.array(a, order="C")
         if self.size > 1 and a.size:
-            self._messages.wait(self._comm.Ibcast(a.reshape(-1).view(np.uint8)))
+            self._messages.now(self._comm.Ibcast, a.reshape(-1).view(np.uint8))
         return a
 
     def gather_rows(self, a: NDArray[Any], rows: int) -> NDArray[Any] | None:
@@ -116,7 +127,7 @@ class Ranks:
         part = self.part(rows)
         own[..., :part.stop - part.start, :] = a[..., :part.stop - part.start, :]
         every = np.empty((self.size, *own.shape), a.dtype) if self.rank == 0 else None
-        self._messages.wait(self._comm.Igather(own, every))
+        self._messages.now(self._comm.Igather, own, every)
         if every is None:
             return None
         parts = [self.part(rows, rank) for rank in range(self.size)]
@@ -127,7 +138,7 @@ class Ranks:
         if self.size == 1:
             return numbers
         total = np.empty(len(numbers), np.int64)
-        self._messages.wait(self._comm.Iallreduce(np.asarray(numbers, np.int64), total))
+        self._messages.now(self._comm.Iallreduce, np.asarray(numbers, np.int64), total)
         return total.tolist()
 
     def check(self) -> None:
@@ -179,6 +190,8 @@ class Ranks:
                 self._watched.sendall(watcher.GOODBYE)
             self._watched.close()
             self._watched = None
+        if self.size > 1:
+            self._messages.close()
         if self._watcher is not None:
             self._watcher.poll()
 
@@ -192,7 +205,7 @@ class Ranks:
 
     def _gathered(self, own: NDArray[Any]) -> NDArray[Any]:
         every = np.empty((self.size, *own.shape), own.dtype)
-        self._messages.wait(self._comm.Iallgather(np.ascontiguousarray(own), every))
+        self._messages.now(self._comm.Iallgather, np.ascontiguousarray(own), every)
         return every
 
     def _call_watcher(self, one_machine: bool) -> socket.socket | None:

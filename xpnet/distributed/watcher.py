@@ -30,7 +30,8 @@ def watch(listening: socket.socket, ranks: int, token: str) -> str:
     while len(who) < ranks:
         connection, _ = listening.accept()
         connection.settimeout(PATIENCE)
-        given, _, name = connection.makefile(newline="\n").readline().strip().partition(" ")
+        line = connection.makefile("rb", buffering=0).readline()  # and no byte of what comes behind it
+        given, _, name = line.decode(errors="replace").strip().partition(" ")
         if given == token:
             who[connection.fileno()] = name, connection
     events = select.epoll()

@@ -40,9 +40,7 @@ class SharedCheckpoints:
         self.broken: list[str] = []
 
     def __enter__(self) -> Self:
-        if self._ranks.rank == 0:
-            self._own.__enter__()
-        self._ranks.broadcast(None)  # none goes on if that is refused
+        self._ranks.first(lambda: bool(self._own.__enter__()))
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -55,8 +53,7 @@ class SharedCheckpoints:
 
     def save(self, arrays: Mapping[str, Any], about: Mapping[str, Any], step: int) -> Path:
         """Write a checkpoint; see `Checkpoints.save`."""
-        path = self._own.save(arrays, about, step) if self._ranks.rank == 0 else None
-        return Path(self._ranks.broadcast(None if path is None else str(path)))
+        return Path(self._ranks.first(lambda: str(self._own.save(arrays, about, step))))
 
     def alone(self) -> Checkpoints | None:
         """Give what rank 0 can write to without the others, of which one has failed."""
@@ -64,9 +61,8 @@ class SharedCheckpoints:
 
     def newest(self) -> Path | None:
         """Give the file of the last step; see `Checkpoints.newest`."""
-        path = self._own.newest() if self._ranks.rank == 0 else None
-        found = self._ranks.broadcast(None if path is None else str(path))
-        return None if found is None else Path(found)
+        path = self._ranks.first(lambda: str(self._own.newest() or ""))
+        return Path(path) if path else None
 
     def load(self, like: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any], Path]:
         """Read the newest checkpoint that is whole, and give it to all; see `Checkpoints.load`."""
