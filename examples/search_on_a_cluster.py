@@ -23,8 +23,9 @@ from sklearn.preprocessing import StandardScaler
 
 from xpnet.sklearn import MLPClassifier
 
-HERE = {"n_workers": 2, "threads_per_worker": 1, "host": "127.0.0.1", "dashboard_address": None,
-        "silence_logs": logging.ERROR}
+HERE = {"n_workers": 2, "threads_per_worker": 1, "host": "127.0.0.1", "silence_logs": logging.ERROR,
+        # No dashboard; and what is asked for the workers' health has a port that is free.
+        "dashboard_address": None, "scheduler_kwargs": {"dashboard_address": "127.0.0.1:0"}}
 GRID = {"mlpclassifier__hidden_layer_sizes": [(30,), (60,)], "mlpclassifier__dropout": [0.0, 0.2]}
 
 
