@@ -112,7 +112,7 @@ def test_the_guide_to_scikit_learn(shell: Shell) -> None:
     for module in ("sklearn", "torch"):
         if importlib.util.find_spec(module) is None:
             pytest.skip(f"{module} is not installed")
-    digits, tensors, stopping = blocks("python", "sklearn.md")
+    digits, tensors, stopping, _ = blocks("python", "sklearn.md")
     program = Path(shell.folder / "guide.py")
     program.write_text(digits + stopping + "print(mlp.score(X_test, y_test))\n")
     done = shell.python(program)
@@ -121,3 +121,16 @@ def test_the_guide_to_scikit_learn(shell: Shell) -> None:
     program.write_text(tensors)
     done = shell.python(program)
     assert (done.stdout, done.returncode) == ("cpu torch.float32\n", 0), done.stderr
+
+
+def test_the_guide_to_a_cluster(shell: Shell) -> None:
+    for module in ("sklearn", "distributed"):
+        if importlib.util.find_spec(module) is None:
+            pytest.skip(f"{module} is not installed")
+    program = Path(shell.folder / "guide.py")
+    program.write_text(blocks("python", "sklearn.md")[-1])
+    done = shell.python(program)
+    assert done.returncode == 0, done.stderr
+    found = re.fullmatch(r"\{'dropout': 0\.\d\} (0\.\d+)\n", done.stdout)
+    assert found is not None
+    assert float(found[1]) > 0.9
