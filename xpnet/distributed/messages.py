@@ -16,6 +16,10 @@ BETWEEN_LOOKS = 0.01
 """Seconds between two looks, of a rank that waits, at whether another has failed."""
 BETWEEN_TESTS = 0.0003
 """Seconds between two times that MPI is asked, and so gets on with its work, while the rank computes."""
+RESTLESS = 0.001
+"""Seconds for which a rank that waits asks MPI all the time. Another one may want the processor."""
+NAP = 0.00005
+"""Seconds between two times from then on."""
 
 
 class Messages:
@@ -30,14 +34,16 @@ class Messages:
         The ranks, of which nobody else makes use.
     check : callable
         Raises an error if another rank has failed.
+    crowded : bool
+        Whether more ranks than processors are on this machine: who waits then takes naps at once.
     over_network : bool
         Whether the ranks are on several machines. Then a thread asks MPI from time to time, while this rank
         computes: it works only when it is asked. On one machine there is nothing to wait for: all of the
         work is the processors', which would only change hands.
     """
 
-    def __init__(self, comm: Any, check: Callable[[], None], over_network: bool) -> None:
-        self._comm, self._check = comm, check
+    def __init__(self, comm: Any, check: Callable[[], None], crowded: bool, over_network: bool) -> None:
+        self._comm, self._check, self._restless = comm, check, 0.0 if crowded else RESTLESS
         self._pending: dict[int, tuple[Any, NDArray[Any], NDArray[Any]]] = {}
         self._lock = threading.Lock()  # of the requests, for none of which two may ask at once
         self._some, self._over = threading.Event(), False
@@ -78,12 +84,17 @@ class Messages:
 
     def _wait(self, request: Any) -> None:
         """Wait until a request is done, or another rank has failed."""
-        next_look = time.perf_counter() + BETWEEN_LOOKS
+        began = now = time.perf_counter()
+        next_look = began + BETWEEN_LOOKS
         while not request.Test():
-            if time.perf_counter() >= next_look:
+            if now >= next_look:
                 self._check()
-                next_look = time.perf_counter() + BETWEEN_LOOKS
-            os.sched_yield()  # a rank that waits lets those compute that share its processor
+                next_look = now + BETWEEN_LOOKS
+            if now - began < self._restless:
+                os.sched_yield()
+            else:
+                time.sleep(NAP)
+            now = time.perf_counter()
 
 
     def _get_on(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import secrets
 import socket
 import subprocess
@@ -68,7 +69,8 @@ class Ranks:
             machines = comm.allgather(socket.gethostname())
             here = [r for r, machine in enumerate(machines) if machine == machines[self.rank]]
             self.local, self.neighbours = here.index(self.rank), len(here)
-            self._messages = Messages(self._comm, self.check, len(here) < self.size)
+            self._messages = Messages(self._comm, self.check, crowded=len(here) > _processors(),
+                                      over_network=len(here) < self.size)
             self.start, self.finish = self._messages.start, self._messages.finish
             self._watched = self._call_watcher(len(here) == self.size)
 
@@ -226,6 +228,10 @@ class Ranks:
                 connection.sendall(f"{token} rank {self.rank}\n".encode())
                 return connection
         return None
+
+
+def _processors() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _addresses(one_machine: bool) -> list[str]:
