@@ -1,4 +1,4 @@
-"""What a step of data-parallel training takes: a model of sums over ranks, and of what of them goes on beside computing.
+"""What a step of data-parallel training takes: a model of sums over ranks, and of how much of them is hidden.
 
 The costs of sums are those of Thakur, Rabenseifner and Gropp, "Optimization of Collective Communication Operations in
 MPICH", International Journal of High Performance Computing Applications 19 (2005), sections 3 and 4: a message of n
@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["Cost", "allreduce_time", "efficiency", "fastest_ranks", "fitted", "least_rows", "recursive_doubling",
-           "reduce_scatter_allgather", "ring", "step_time"]
+__all__ = ["Cost", "allreduce_time", "efficiency", "fastest_ranks", "fitted", "least_rows", "ranks_that_pay",
+           "recursive_doubling", "reduce_scatter_allgather", "ring", "step_time"]
 
 SHORT = 2048
 """Bytes up to which MPICH sums by recursive doubling (its MPIR_CVAR_ALLREDUCE_SHORT_MSG_SIZE)."""
@@ -176,6 +176,23 @@ def fastest_ranks(
         seconds = step_time(compute, update, [(size, share * compute) for size, share in shares], ranks, cost)
         if seconds < best[1]:
             best = (ranks, seconds)
+    return best
+
+
+def ranks_that_pay(
+    wanted: float, rows: int, per_row: float, update: float, shares: Sequence[tuple[float, float]], cost: Cost
+) -> int:
+    """Give the largest number of ranks, of the powers of two, that are worth that share each of one rank alone.
+
+    The batch of so many rows is divided among them, the time of one rank alone is that for all rows. The other
+    parameters are those of `least_rows`.
+    """
+    alone, best = per_row * rows + update, 1
+    for ranks in (1 << k for k in range(rows.bit_length())):
+        compute = per_row * rows / ranks
+        seconds = step_time(compute, update, [(size, share * compute) for size, share in shares], ranks, cost)
+        if alone >= wanted * ranks * seconds:
+            best = ranks
     return best
 
 

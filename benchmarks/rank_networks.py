@@ -91,7 +91,8 @@ def rate_of(text: str) -> float:
 
 def _tool(name: str) -> str | None:
     beside = Path(sys.executable).parent / name  # mpiexec of a virtual environment that is not activated
-    return shutil.which(name) or shutil.which(name, path="/usr/sbin:/sbin") or (str(beside) if beside.exists() else None)
+    found = shutil.which(name) or shutil.which(name, path="/usr/sbin:/sbin")
+    return found or (str(beside) if beside.exists() else None)
 
 
 def why_not(network: Network | None) -> str:
@@ -193,7 +194,7 @@ def main() -> None:
                         help="milliseconds added to each packet, one way (default: 0)")
     parser.add_argument("--forwarded", action="store_true",
                         help="pass packets on by a program without a delay, too, to see what that takes")
-    parser.add_argument("--shared-memory", action="store_true", help="no network: what the ranks do is otherwise the same")
+    parser.add_argument("--shared-memory", action="store_true", help="no network; all else is the same")
     parser.add_argument("command", nargs=argparse.REMAINDER, metavar="PROGRAM …",
                         help="a program with its options; a name that ends in .py is run by this Python")
     options = parser.parse_args()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +16,7 @@ from benchmarks.rank_cost import (
     fastest_ranks,
     fitted,
     least_rows,
+    ranks_that_pay,
     recursive_doubling,
     reduce_scatter_allgather,
     ring,
@@ -78,7 +78,8 @@ def test_the_fit_finds_what_made_the_times() -> None:
     sizes = (4, 4000, 40_000, 400_000, 4_000_000, 7_600_000)
     for ranks in (2, 3, 8):
         found = fitted({size: allreduce_time(size, ranks, COST) for size in sizes}, ranks, COST.adding, 0.5)
-        assert (found.latency, found.per_byte) == (pytest.approx(COST.latency), pytest.approx(COST.per_byte))
+        assert found.latency == pytest.approx(COST.latency)
+        assert found.per_byte == pytest.approx(COST.per_byte)
         assert (found.adding, found.overlap) == (COST.adding, 0.5)
 
 
@@ -94,11 +95,19 @@ def test_the_least_rows_are_the_least() -> None:
 
 def test_more_ranks_pay_until_the_sum_takes_longer() -> None:
     slow, seconds = fastest_ranks(1024, 1e-4, 0.0, [(7.5e6, 0.0)], Cost(5e-5, 8e-8))
-    assert (slow, seconds) == (1, pytest.approx(0.1024))  # 100 Mbit/s: the sum alone takes 0.6 s
+    assert slow == 1  # 100 Mbit/s: the sum alone takes 0.6 s
+    assert seconds == pytest.approx(0.1024)
     ranks, seconds = fastest_ranks(1024, 1e-4, 0.0, [(7.5e6, 0.0)], Cost(1e-4, 1e-10))
     times = [0.1024 / p + allreduce_time(7.5e6, p, Cost(1e-4, 1e-10)) for p in (ranks // 2, ranks, ranks * 2)]
     assert seconds == pytest.approx(times[1])
     assert times[0] > times[1] < times[2]
+
+
+def test_ranks_that_pay_are_worth_their_share() -> None:
+    cost = Cost(1e-4, 1e-10)
+    found = ranks_that_pay(0.5, 1024, 1e-4, 0.0, [(7.5e6, 0.0)], cost)
+    worth = {p: 0.1024 / (p * (0.1024 / p + allreduce_time(7.5e6, p, cost))) for p in (found, 2 * found)}
+    assert worth[found] >= 0.5 > worth[2 * found]
 
 
 def test_networks_say_what_they_are() -> None:
@@ -146,12 +155,16 @@ def test_options_that_make_no_network_are_refused_in_a_line(tmp_path: Path) -> N
     assert refused(tmp_path, "--delay", "-1") == "rank_networks.py: a network's delay is from 0 to 10 seconds; got -0.001"
 
 
+def interfaces() -> set[str]:
+    return {path.name for path in Path("/sys/class/net").iterdir()}
+
+
 @pytest.mark.parametrize("network", [Network(), Network(1e9, 1e-3)], ids=lambda network: network.name)
 def test_ranks_are_in_networks_of_their_own_and_nothing_remains(shell: Shell, network: Network) -> None:
     reason = why_not(network)
     if reason:
         pytest.skip(reason)
-    before = os.listdir("/sys/class/net")
+    before = interfaces()
     options = ["--rate", f"{network.rate / 1e6:.0f}mbit"] if network.rate else []
     script = "hostname; ip -o address show net0; exit 3"
     done = shell.python(SCRIPT, *options, "--delay", network.delay * 1e3, "sh", "-c", script)
@@ -159,4 +172,4 @@ def test_ranks_are_in_networks_of_their_own_and_nothing_remains(shell: Shell, ne
     for rank in (0, 1):
         assert f"rank{rank}\n" in done.stdout
         assert f"10.77.0.{rank + 1}/24" in done.stdout
-    assert os.listdir("/sys/class/net") == before
+    assert interfaces() == before
