@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -173,3 +177,36 @@ def test_ranks_are_in_networks_of_their_own_and_nothing_remains(shell: Shell, ne
         assert f"rank{rank}\n" in done.stdout
         assert f"10.77.0.{rank + 1}/24" in done.stdout
     assert interfaces() == before
+
+
+def running(word: str) -> bool:
+    """Say whether any process has this among its arguments."""
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if word in path.read_text().split("\0"):
+                return True
+        except OSError:  # it has just ended
+            continue
+    return False
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL], ids=lambda number: number.name)
+def test_however_it_ends_all_ends(number: signal.Signals) -> None:
+    reason = why_not(Network())
+    if reason:
+        pytest.skip(reason)
+    seconds = f"100.{os.getpid()}{number.value}"
+    process = subprocess.Popen([sys.executable, str(SCRIPT), "sleep", seconds], env=environment(),
+                               stderr=subprocess.DEVNULL, start_new_session=True)
+    until(lambda: running(seconds))
+    process.send_signal(number)
+    process.wait(timeout=20)
+    until(lambda: not running(seconds))
+
+
+def until(true: Callable[[], bool]) -> None:
+    """Wait for it, twenty seconds at most."""
+    deadline = time.monotonic() + 20
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
