@@ -60,7 +60,16 @@ def measure(names: list[str], options: argparse.Namespace) -> dict[str, Found]:
                     raise SystemExit(f"{name}: status {done.returncode}")
                 add(found[name], json.loads(file.read_text()))
                 print(f"round {k + 1} of {options.rounds}: {name}", file=sys.stderr)
+            write(found, options)
     return found
+
+
+def write(found: dict[str, Found], options: argparse.Namespace) -> None:
+    """Write what there is, after each round: whatever happens then, that is kept."""
+    if options.out:
+        described = {name: None if (network := NETWORKS[name]) is None else asdict(network) for name in found}
+        options.out.write_text(json.dumps({"machine": machine(), "ranks": options.ranks, "described": described,
+                                           "networks": found}))
 
 
 def tables(found: dict[str, Found], ranks: int) -> str:
@@ -110,10 +119,6 @@ def main() -> None:
         print(f"rank_networks_probe.py: {error}", file=sys.stderr)
         raise SystemExit(2) from None
     print(machine(), tables(found, options.ranks), sep="\n\n")
-    if options.out:
-        described = {name: None if (network := NETWORKS[name]) is None else asdict(network) for name in names}
-        options.out.write_text(json.dumps({"machine": machine(), "ranks": options.ranks, "described": described,
-                                           "networks": found}))
 
 
 if __name__ == "__main__":
