@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 from on_ranks import mpiexec, needs_ranks
 
 from xpnet import SGD, MultiLayerNet, fit
@@ -188,10 +187,3 @@ tell(epochs=[e.epoch for e in history.epochs], loss=history.epochs[-1].loss)
 """)
     assert found[0]["epochs"] == [1, 2, 3, 4, 5, 6]
     assert found[0] == found[1]
-
-
-@pytest.mark.parametrize("comm", [3, "world", object()])
-def test_what_is_no_communicator(comm: Any) -> None:
-    with pytest.raises(TypeError, match="comm wants to be a communicator of mpi4py"):
-        fit(MultiLayerNet(6, [5], 3), np.zeros((10, 6)), np.zeros(10, int), optimizer=SGD(0.1), epochs=1,
-            batch_size=5, progress=False, comm=comm)

@@ -30,29 +30,33 @@ def watch(listening: socket.socket, ranks: int, token: str) -> str:
     while len(who) < ranks:
         connection, _ = listening.accept()
         connection.settimeout(PATIENCE)
-        line = connection.makefile("rb", buffering=0).readline()  # and no byte of what comes behind it
+        with connection.makefile("rb", buffering=0) as file:
+            line = file.readline()  # and no byte of what comes behind it
         given, _, name = line.decode(errors="replace").strip().partition(" ")
         if given == token:
             who[connection.fileno()] = name, connection
-    events = select.epoll()
-    for handle in who:
-        events.register(handle, select.EPOLLIN)
-    while who:
-        for handle, _ in events.poll():  # in the order in which they happened
-            name, connection = who.pop(handle)
-            events.unregister(handle)
-            if not _took_leave(connection):
-                cause = ("the system ran out of memory and killed it" if oom_kills() > kills
-                         else "it was killed, or crashed")
-                return f"{name} has died: {cause}; the other ranks end with it"
+        else:
+            connection.close()
+    with select.epoll() as events:
+        for handle in who:
+            events.register(handle, select.EPOLLIN)
+        while who:
+            for handle, _ in events.poll():  # in the order in which they happened
+                name, connection = who.pop(handle)
+                events.unregister(handle)
+                if not _took_leave(connection):
+                    cause = ("the system ran out of memory and killed it" if oom_kills() > kills
+                             else "it was killed, or crashed")
+                    return f"{name} has died: {cause}; the other ranks end with it"
     return ""
 
 
 def _took_leave(connection: socket.socket) -> bool:
-    try:
-        return connection.recv(len(GOODBYE)) == GOODBYE
-    except OSError:
-        return False
+    with connection:
+        try:
+            return connection.recv(len(GOODBYE)) == GOODBYE
+        except OSError:
+            return False
 
 
 def oom_kills() -> int:
