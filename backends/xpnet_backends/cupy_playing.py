@@ -13,6 +13,7 @@ import cupy
 
 from xpnet_backends.cupy_arguments import arrays, copy_to, fits, is_array, place_for, signature
 from xpnet_backends.cupy_places import leading_to
+from xpnet_backends.cupy_together import synchronize, taking_part
 from xpnet_backends.nested import mapped
 
 __all__ = ["PlayedFunction"]
@@ -95,13 +96,32 @@ class PlayedFunction:
         before, stay = (known.given, known.stay) if isinstance(known, _Program) else (
             known, [True] * len(known))
         stay = [s and a is b() for s, a, b in zip(stay, arrays(args), before, strict=True)]
-        try:
-            self._seen[key] = program = _Program(self._function, args, stay, self._carries)
-        except Exception as error:  # noqa: BLE001  if the call itself is wrong, it will say so
-            self._function(*args)
-            self._seen[key] = self.refused = f"{type(error).__name__}: {error}".partition("\n")[0]
-            return None
-        return program
+        self._seen[key] = program = self._captured(args, stay)
+        return program if isinstance(program, _Program) else None
+
+    def _captured(self, args: tuple[Any, ...], stay: list[bool]) -> _Program | str:
+        """Capture calls with such arguments; give why not, if not.
+
+        Of functions that add up over processes, all processes capture one, or none.
+        """
+        program, reason = None, ""
+        with taking_part() as others:
+            try:
+                program = _Program(self._function, args, stay, self._carries)
+                program.capture(self._function)
+            except Exception as error:
+                if others and program is None:
+                    raise  # a call that others will have ended
+                reason = f"{type(error).__name__}: {error}".partition("\n")[0]
+        if not all([other.agree(not reason) for other in others]):
+            reason = reason or "another process cannot capture it"
+        if program is not None and not reason:
+            for other in others:
+                other.captured_in(program)
+            return program
+        self._function(*args)  # if the call itself is wrong, it will say so
+        self.refused = reason
+        return reason
 
 
 class _Program:
@@ -122,12 +142,13 @@ class _Program:
                  carries: bool) -> None:
         self.given, self.stay = [*map(weakref.ref, arrays(args))], stay
         rest = args[carries:]
-        cupy.cuda.get_current_stream().synchronize()  # what is given is there, for another stream too
+        synchronize(cupy.cuda.get_current_stream())  # what is given is there, for another stream too
         cupy.get_default_memory_pool().free_all_blocks()  # of the call before: a graph has its own memory
         self._pool = cupy.cuda.MemoryPool()
         self._rooms: dict[int, _Room] = {}
-        stream = cupy.cuda.Stream(non_blocking=True)
-        with cupy.cuda.using_allocator(self._pool.malloc), stream:
+        self.graphs: list[tuple[Any, Any]] = []
+        self._stream = cupy.cuda.Stream(non_blocking=True)
+        with cupy.cuda.using_allocator(self._pool.malloc), self._stream:
             kept = iter(stay[len(arrays(args[:carries])):])
             self._rest = mapped(lambda a: a if is_array(a) and next(kept) else place_for(a), rest)
             self._copied = [place for place, a in zip(arrays(self._rest), arrays(rest), strict=True)
@@ -136,8 +157,16 @@ class _Program:
             for place, a in zip(arrays((self._rest, self.places[:1])), arrays((rest, args[:carries])), strict=True):
                 copy_to(place, a)
             self._call(function, 0)  # kernels are compiled, and the pool grows as large as it has to be
-            stream.synchronize()
-            self.graphs = [self._captured(function, k, stream) for k in range(1 + carries)]
+            synchronize(self._stream)
+
+    def capture(self, function: Callable[..., Any]) -> None:
+        """Capture the function that was called."""
+        with cupy.cuda.using_allocator(self._pool.malloc), self._stream:
+            self.graphs = [self._captured(function, k) for k in range(len(self.places) or 1)]
+
+    def drop(self) -> None:
+        """End the graphs, which are not to be launched any more."""
+        self.graphs.clear()
 
     def reads(self, args: tuple[Any, ...]) -> list[Any] | None:
         """Give the arrays that have to be copied to their places; None if this is not what to play."""
@@ -171,16 +200,16 @@ class _Program:
         graph.launch()
         return self.places[1 - k], *mapped(_Kept.copy, results)
 
-    def _captured(self, function: Callable[..., Any], k: int, stream: Any) -> tuple[Any, Any]:
+    def _captured(self, function: Callable[..., Any], k: int) -> tuple[Any, Any]:
         """Capture a call; give the graph, and what it gives besides what it carries."""
-        stream.begin_capture()
+        self._stream.begin_capture()
         try:
             results = self._call(function, k)
         except BaseException:
             with suppress(Exception):  # the graph is not whole
-                stream.end_capture()
+                self._stream.end_capture()
             raise
-        graph, numbers = stream.end_capture(), itertools.count()
+        graph, numbers = self._stream.end_capture(), itertools.count()
         # Both graphs give a result in the same room: they take turns.
         return graph, mapped(lambda a: _Kept(a, self._rooms.setdefault(next(numbers), _Room())), results)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from typing import Any
+from typing import Any, Self
 
 from xpnet._sums import Sums
 from xpnet.distributed.statistics import synchronized
@@ -24,6 +24,8 @@ MOST = 8
 
 class GradientSum:
     """What takes the place of a network's `loss_and_gradient`, where each of several ranks has a part of a batch.
+
+    To be used in a `with` block, which all ranks leave, or this one by an exception.
 
     The gradient of each rank's rows, as a part of that of the batch's mean loss, is written into a few flat
     vectors, the last layer's first. Each begins to be added up over the ranks as soon as it is full, while
@@ -46,6 +48,12 @@ class GradientSum:
         self._share = (rows.stop - rows.start) / batch_size
         self.kernels: Mapping[str, Callable[..., Any]] = (
             synchronized(self._add, self._share) if synchronize else {})
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._sums.close(whole=kind is None)
 
     def loss_and_gradient(
         self, network: Network, x: Array, t: Array, sample_weight: Array | None
