@@ -113,7 +113,8 @@ class PlayedFunction:
                 if others and program is None:
                     raise  # a call that others will have ended
                 reason = f"{type(error).__name__}: {error}".partition("\n")[0]
-        if not all([other.agree(not reason) for other in others]):
+        agreed = [other.agree(not reason) for other in others]  # each of them is asked
+        if not all(agreed):
             reason = reason or "another process cannot capture it"
         if program is not None and not reason:
             for other in others:

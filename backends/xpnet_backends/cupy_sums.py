@@ -12,9 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 import cupy
-import numpy as np
 
-from xpnet.backend import BackendError
 from xpnet_backends.cupy_together import open_sums, take_part
 
 __all__ = ["CupySums"]
@@ -111,10 +109,7 @@ class CupySums:
 
     def agree(self, well: bool) -> bool:
         """Tell whether all is well in all processes."""
-        wrong, all_wrong = np.asarray([not well], np.int64), np.empty(1, np.int64)
-        self._messages.start(wrong, all_wrong)
-        self._messages.finish(all_wrong)
-        return not all_wrong[0]
+        return all(self._messages.gather(well))
 
     def close(self, whole: bool) -> None:
         """End NCCL, and before that the graphs in which it takes part: it would wait for them."""
@@ -154,8 +149,8 @@ def _nccl() -> Any:
         warnings.simplefilter("ignore")  # CuPy's words for what is said below
         from cupy.cuda import nccl
     if not nccl.available:
-        raise BackendError("CuPy finds no NCCL, by which GPUs add up: "
-                           f"pip install nvidia-nccl-cu{cupy.cuda.runtime.runtimeGetVersion() // 1000}")
+        raise ValueError("CuPy finds no NCCL, by which GPUs add up: "
+                         f"pip install nvidia-nccl-cu{cupy.cuda.runtime.runtimeGetVersion() // 1000}")
     return nccl
 
 
@@ -166,6 +161,6 @@ def _check_devices(places: list[list[str]]) -> None:
         ranks[*place].append(rank)
     for (machine, device), those in ranks.items():
         if len(those) > 1:
-            raise BackendError(f"NCCL wants a GPU for each rank; ranks {' and '.join(map(str, those))} have the same, "
-                               f"{device} of {machine}: start as many ranks as there are GPUs, each on its own, as "
-                               "cuda:0, cuda:1, …")
+            raise ValueError(f"NCCL wants a GPU for each rank; ranks {' and '.join(map(str, those))} have the same, "
+                             f"{device} of {machine}: start as many ranks as there are GPUs, each on its own, as "
+                             "cuda:0, cuda:1, …")

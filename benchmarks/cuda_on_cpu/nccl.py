@@ -28,7 +28,7 @@ __all__ = ["NCCL_FLOAT32", "NCCL_FLOAT64", "NCCL_SUM", "PATIENCE", "NcclCommunic
 
 available = True
 NCCL_FLOAT32, NCCL_FLOAT64, NCCL_SUM = 7, 8, 0
-DTYPES = {NCCL_FLOAT32: np.dtype("f4"), NCCL_FLOAT64: np.dtype("f8")}
+DTYPES: dict[int, np.dtype[Any]] = {NCCL_FLOAT32: np.dtype("f4"), NCCL_FLOAT64: np.dtype("f8")}
 PATIENCE = [100.0]
 """Seconds after which another process is taken for one that does not come."""
 ERRORS = {1: "NCCL_ERROR_UNHANDLED_CUDA_ERROR: unhandled cuda error", 4: "NCCL_ERROR_INVALID_ARGUMENT: invalid argument",
@@ -59,7 +59,7 @@ def get_unique_id() -> bytes:
 class NcclCommunicator:
     """The GPUs of some processes."""
 
-    def __init__(self, ndev: int, commId: bytes, rank: int) -> None:  # noqa: N803
+    def __init__(self, ndev: int, commId: bytes, rank: int) -> None:
         if not isinstance(commId, bytes):
             raise TypeError(f"Argument 'commId' has incorrect type (expected bytes, got {type(commId).__name__})")
         assert len(commId) == 128

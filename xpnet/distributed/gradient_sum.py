@@ -9,8 +9,9 @@ from typing import Any, Self
 
 from xpnet._sums import Sums
 from xpnet.distributed.statistics import synchronized
-from xpnet.functional._array import Array, array_namespace, size, sum_dtype
+from xpnet.functional._array import Array, array_namespace, joined, size, sum_dtype
 from xpnet.layers import Layer
+from xpnet.layers.affine_chain import AffineChain
 from xpnet.layers.composite import Composite
 from xpnet.networks import Network
 
@@ -149,8 +150,7 @@ class _Flat:
     def _start(self) -> None:
         arrays = self._waiting
         xp = array_namespace(*arrays.values())
-        flat = xp.concat([xp.reshape(xp.astype(a, sum_dtype(a), copy=False), (-1,))
-                          for a in arrays.values()])
+        flat = joined([xp.reshape(xp.astype(a, sum_dtype(a), copy=False), (-1,)) for a in arrays.values()])
         self._started.append(({name: tuple(a.shape) for name, a in arrays.items()}, self._sums.start(flat)))
         self._waiting = {}
 
@@ -177,17 +177,25 @@ def _watch(
     own = [leaf for part in inner for leaf in _leaves(part)] or [layer]
     names = {name: place for name, place in owners.items() if any(place[0] is leaf for leaf in own)}
 
+    def hand_on(only: Layer | None = None) -> None:
+        take({name: getattr(leaf, f"d{attribute}") for name, (leaf, attribute) in names.items()
+              if only in (None, leaf)})
+
     def handing_on(method: Callable[[Array], Array]) -> Callable[[Array], Array]:
         def call(dout: Array) -> Array:
             dx = method(dout)
-            take({name: getattr(leaf, f"d{attribute}") for name, (leaf, attribute) in names.items()})
+            hand_on()
             return dx
 
         return call
 
     if names:
-        for name in ("backward", "backward_params"):
-            vars(layer)[name] = handing_on(getattr(layer, name))
+        put: dict[str, Callable[..., Any]] = {
+            name: handing_on(getattr(layer, name)) for name in ("backward", "backward_params")}
+        if isinstance(layer, AffineChain):  # whose layers do not go backward by themselves
+            put["has_gone_backward"] = hand_on
+        for name, method in put.items():
+            vars(layer)[name] = method
             stack.callback(vars(layer).pop, name)  # it holds the layer, which holds what was computed
     for part in inner:
         _watch(part, owners, take, stack)
