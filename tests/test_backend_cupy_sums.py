@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import re
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from shell import Shell, environment
+from on_ranks import mpiexec, needs_ranks
+from shell import Shell
 from variants import Variant, make, params
 
 from xpnet.distributed import Ranks
@@ -37,37 +34,33 @@ def sums(xp: Variant) -> Any:
     return xp.backend.sums(Ranks())
 
 
-def on_ranks(shell: Shell, ranks: int, *arguments: object, gpus: int | None = None) -> str:
+def on_gpus(shell: Shell, ranks: int, *arguments: object, gpus: int | None = None) -> str:
     """Let ranks do something, each on a GPU of its own; give what they say."""
     import cupy
 
-    mpiexec = shutil.which("mpiexec", path=os.pathsep.join(
-        [str(Path(sys.executable).parent), os.environ.get("PATH", "")]))
-    if importlib.util.find_spec("mpi4py") is None or mpiexec is None:
-        pytest.skip("mpi4py, or mpiexec, is not installed")
-    there = cupy.cuda.runtime.getDeviceCount()
-    if not STAND_IN and there < (ranks if gpus is None else gpus):
-        pytest.skip(f"NCCL wants a GPU for each of {ranks} ranks; here is {there}")
-    seen = {"CUDA_VISIBLE_DEVICES": ",".join(map(str, range(ranks)))} if STAND_IN else {}
-    done = subprocess.run(
-        [mpiexec, "-n", str(ranks), sys.executable, str(PROGRAM), *map(str, arguments)],
-        cwd=shell.folder, env=environment(gpu=True) | seen, capture_output=True, text=True, timeout=300, check=False)
+    seen = os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(
+        map(str, range(ranks if STAND_IN else cupy.cuda.runtime.getDeviceCount())))
+    if seen.count(",") + 1 < (ranks if gpus is None else gpus):
+        pytest.skip(f"NCCL wants a GPU for each of {ranks} ranks; there are {seen.count(',') + 1}")
+    done = mpiexec(ranks, PROGRAM, *arguments, folder=shell.folder, gpus=seen, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
 
+@needs_ranks
 @pytest.mark.parametrize("ranks", [1, 2, 3])
 def test_vectors_are_added_up(xp: Variant, shell: Shell, ranks: int) -> None:
-    said = on_ranks(shell, ranks, "adds")
+    said = on_gpus(shell, ranks, "adds")
     assert sorted(said.splitlines()) == [f"rank {k} added" for k in range(ranks)]
 
 
+@needs_ranks
 @pytest.mark.parametrize(("ranks", "cases"), [
     (2, ["plain", "norm", "dropout", "weights", "classes", "stack"]),
     (3, ["norm, dropout and weights", "norm, dropout and a stack", "classes in a list", "large"]),
 ])
 def test_ranks_learn_what_one_learns_by_graphs(xp: Variant, shell: Shell, ranks: int, cases: list[str]) -> None:
-    lines = on_ranks(shell, ranks, "trains", *cases).splitlines()
+    lines = on_gpus(shell, ranks, "trains", *cases).splitlines()
     sums = {line.split(" as alone, with ")[0]: int(line.split()[-5]) for line in lines}
     assert list(sums) == cases
     wanted = {"plain": 1, "norm": 1 + 9, "classes in a list": 0}  # two forward and one back for each of three
@@ -77,13 +70,15 @@ def test_ranks_learn_what_one_learns_by_graphs(xp: Variant, shell: Shell, ranks:
         assert sums["large"] > 1  # begun while the chain of layers goes backward
 
 
+@needs_ranks
 def test_a_rank_that_fails_ends_the_others(xp: Variant, shell: Shell) -> None:
-    said = sorted(on_ranks(shell, 2, "fails").splitlines())
+    said = sorted(on_gpus(shell, 2, "fails").splitlines())
     assert said == ["rank 0 heard: rank 1: OSError: the disk is full", "rank 1 failed: the disk is full"]
 
 
+@needs_ranks
 def test_two_ranks_on_one_gpu(xp: Variant, shell: Shell) -> None:
-    said = sorted(on_ranks(shell, 2, "share", gpus=1).splitlines())
+    said = sorted(on_gpus(shell, 2, "share", gpus=1).splitlines())
     assert len(said) == 2
     for rank, line in enumerate(said):
         assert re.fullmatch(rf"rank {rank}: NCCL wants a GPU for each rank; ranks 0 and 1 have the same, "
