@@ -21,6 +21,8 @@ BETWEEN_LOOKS = 0.01
 """Seconds between two looks, of a process that waits, at whether another has failed."""
 BETWEEN_QUESTIONS = 1e-4
 """Seconds between two questions to the GPU."""
+NOT_READY = 600
+"""cudaErrorNotReady."""
 ENDING = 10.0
 """Seconds in which NCCL should have ended; after that it is left to itself."""
 
@@ -93,12 +95,13 @@ class CupySums:
         event.record(stream)
         next_look = time.perf_counter() + BETWEEN_LOOKS
         try:
-            while not event.done:
+            while cupy.cuda.runtime.eventQuery(event.ptr) == NOT_READY:
                 if time.perf_counter() >= next_look:
                     self._messages.check()
                     self._communicator.check_async_error()
                     next_look = time.perf_counter() + BETWEEN_LOOKS
                 time.sleep(BETWEEN_QUESTIONS)
+            event.synchronize()  # raises what went wrong on the GPU
         except BaseException:
             self.close(whole=False)
             raise

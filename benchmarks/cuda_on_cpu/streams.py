@@ -21,6 +21,7 @@ from benchmarks.cuda_on_cpu.capture import (
     stuck,
     submit,
 )
+from benchmarks.cuda_on_cpu.devices import runtime
 from benchmarks.cuda_on_cpu.errors import CUDARuntimeError
 from benchmarks.cuda_on_cpu.late import Late
 
@@ -30,8 +31,12 @@ __all__ = ["Event", "Graph", "Stream", "get_current_stream", "get_elapsed_time"]
 class Event:
     """A moment in a stream."""
 
+    _pointers = itertools.count(0x7F000010, 16)
+
     def __init__(self, block: bool = False, disable_timing: bool = False,
                  interprocess: bool = False) -> None:
+        self.ptr = next(Event._pointers)
+        events[self.ptr] = self
         self.disable_timing = disable_timing
         self._time: float | None = None
         self._capture: Capture | None = None
@@ -59,6 +64,17 @@ class Event:
         if self._capture is not None:
             self._capture.invalid = True
             raise CUDARuntimeError(907)
+
+
+events: weakref.WeakValueDictionary[int, Event] = weakref.WeakValueDictionary()
+"""All events, by their pointers."""
+
+
+def _query(event: int) -> int:
+    return 0 if events[event].done else 600
+
+
+runtime.eventQuery = _query  # type: ignore[attr-defined]
 
 
 def get_elapsed_time(start: Event, end: Event) -> float:
