@@ -187,18 +187,19 @@ class _Program:
         for place, a in zip(self._copied, given, strict=True):
             copy_to(place, a)
         if not self.places:
-            (graph, results), = self.graphs
-            graph.launch()
-            return mapped(Kept.copy, results)
+            return mapped(Kept.copy, self._launched(0))
         carry = args[0]
         k = 1 if carry is self.places[1] else 0
         if carry is not self.places[k]:
             places = arrays(self.places[k])
             for place, a in zip(places, _aside(arrays(carry), places), strict=True):
                 copy_to(place, a)
-        graph, results = self.graphs[k]
-        graph.launch()
-        return self.places[1 - k], *mapped(Kept.copy, results)
+        return self.places[1 - k], *mapped(Kept.copy, self._launched(k))
+
+    def _launched(self, k: int) -> Any:
+        """Launch a graph, which no name holds: that of a traceback would keep `drop` from ending it."""
+        self.graphs[k][0].launch()
+        return self.graphs[k][1]
 
     def _captured(self, function: Callable[..., Any], k: int) -> tuple[Any, Any]:
         """Capture a call; give the graph, and what it gives besides what it carries."""
