@@ -25,7 +25,7 @@ needs_ranks = pytest.mark.skipif(MISSING is not None, reason=f"several ranks: {M
 
 def mpiexec(
     ranks: int, *arguments: object, folder: Path, timeout: float = 200,
-    meanwhile: Callable[[subprocess.Popen[str]], object] | None = None,
+    meanwhile: Callable[[subprocess.Popen[str]], object] | None = None, gpus: str = "",
 ) -> subprocess.CompletedProcess[str]:
     """Run a program of Python's on so many ranks, with nothing but what comes from its own output.
 
@@ -41,11 +41,14 @@ def mpiexec(
         Seconds after which to give up.
     meanwhile : callable, optional
         Called with the running process.
+    gpus : str
+        Which GPUs they see, as `CUDA_VISIBLE_DEVICES` has it.
     """
     command = [_FOUND or "mpiexec", "-n", str(ranks), sys.executable]
     for argument in map(str, arguments):
         command += [":", "-n", "1", sys.executable] if argument == ":" else [argument]
-    settings = environment() | {"PYTHONPATH": f"{environment()['PYTHONPATH']}:{ROOT / 'tests'}"}
+    settings = environment() | {"PYTHONPATH": f"{environment()['PYTHONPATH']}:{ROOT / 'tests'}",
+                                "CUDA_VISIBLE_DEVICES": gpus}
     with subprocess.Popen(
         command, cwd=folder, env=settings, text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
         stderr=subprocess.PIPE, start_new_session=True,

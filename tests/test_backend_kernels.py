@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import subprocess
 import sys
@@ -181,9 +182,13 @@ def test_dropout_masks_are_those_of_the_definition(at_work: tuple[Variant, Kerne
             for ratio, stream in ((0.3, 0), (0.0, 7), (0.999, 2**32 - 1)):
                 host = np.array(counter, "int32")
                 expected = functional.dropout_mask(host, stream, shape, ratio, np.dtype(dtype))
-                found = kernels["dropout_mask"](
-                    variant.asarray(host), stream, shape, ratio, variant.backend.dtype(dtype))
+                of = variant.backend.dtype(dtype)
+                found = kernels["dropout_mask"](variant.asarray(host), stream, shape, ratio, of)
                 variant.check(found, expected, rtol=0)
+                for first in (1, 8, 4 * 5 + 2):  # of a batch of which these are the last rows
+                    whole = functional.dropout_mask(host, stream, (first + math.prod(shape),), ratio, np.dtype(dtype))
+                    found = kernels["dropout_mask"](variant.asarray(host), stream, shape, ratio, of, first=first)
+                    variant.check(found, whole[..., first:].reshape(*host.shape[:-1], *shape), rtol=0)
 
 
 def test_padding_gets_no_gradient_where_all_is_minus_infinity(at_work: tuple[Variant, Kernels]) -> None:

@@ -33,6 +33,9 @@ class Messages(Protocol):
     def broadcast(self, value: Any) -> Any:
         """Give what process 0 has given here: text, numbers, lists."""
 
+    def gather(self, value: Any) -> list[Any]:
+        """Give what each process has given here: text, numbers, lists."""
+
 
 class Sums(Protocol):
     """Vectors added up over all processes, in the order in which they are started, the same in all of them."""
@@ -45,6 +48,9 @@ class Sums(Protocol):
 
     def wait(self) -> None:
         """Wait until the steps that were asked for are done, or another process has failed."""
+
+    def close(self, whole: bool) -> None:
+        """Give back what the sums have taken; `whole` if all processes do, and none has failed."""
 
 
 class HostSums:
@@ -75,3 +81,6 @@ class HostSums:
 
     def wait(self) -> None:
         """Return at once: where sums are waited for, failures are heard of."""
+
+    def close(self, whole: bool) -> None:
+        """Do nothing: there is nothing to give back."""

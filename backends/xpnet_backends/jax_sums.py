@@ -42,6 +42,9 @@ class JaxSums:
     def wait(self) -> None:
         """Return at once: where sums are waited for, failures are heard of."""
 
+    def close(self, whole: bool) -> None:
+        """Do nothing: there is nothing to give back."""
+
     def _start(self, number: int, flat: Any) -> None:
         sent = jax.device_get(flat)
         self._received[number] = received = sent.copy()  # like it, and may be written

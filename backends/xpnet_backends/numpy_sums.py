@@ -37,3 +37,6 @@ class NumpySums:
 
     def wait(self) -> None:
         """Return at once: steps are done when they return."""
+
+    def close(self, whole: bool) -> None:
+        """Do nothing: there is nothing to give back."""

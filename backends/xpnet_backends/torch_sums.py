@@ -42,6 +42,9 @@ class TorchSums:
     def wait(self) -> None:
         """Return at once: steps are done when they return."""
 
+    def close(self, whole: bool) -> None:
+        """Do nothing: there is nothing to give back."""
+
 
 def _seen(function: Callable[..., Any]) -> Callable[..., Any]:
     """Let a function of tensors be seen, as one call, by whoever records PyTorch's functions."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from typing import Any
+from typing import Any, Self
 
 from xpnet._sums import Sums
 from xpnet.distributed.statistics import synchronized
-from xpnet.functional._array import Array, array_namespace, size, sum_dtype
+from xpnet.functional._array import Array, array_namespace, joined, size, sum_dtype
 from xpnet.layers import Layer
+from xpnet.layers.affine_chain import AffineChain
 from xpnet.layers.composite import Composite
 from xpnet.networks import Network
 
@@ -24,6 +25,8 @@ MOST = 8
 
 class GradientSum:
     """What takes the place of a network's `loss_and_gradient`, where each of several ranks has a part of a batch.
+
+    To be used in a `with` block, which all ranks leave, or this one by an exception.
 
     The gradient of each rank's rows, as a part of that of the batch's mean loss, is written into a few flat
     vectors, the last layer's first. Each begins to be added up over the ranks as soon as it is full, while
@@ -46,6 +49,12 @@ class GradientSum:
         self._share = (rows.stop - rows.start) / batch_size
         self.kernels: Mapping[str, Callable[..., Any]] = (
             synchronized(self._add, self._share) if synchronize else {})
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._sums.close(whole=kind is None)
 
     def loss_and_gradient(
         self, network: Network, x: Array, t: Array, sample_weight: Array | None
@@ -141,8 +150,7 @@ class _Flat:
     def _start(self) -> None:
         arrays = self._waiting
         xp = array_namespace(*arrays.values())
-        flat = xp.concat([xp.reshape(xp.astype(a, sum_dtype(a), copy=False), (-1,))
-                          for a in arrays.values()])
+        flat = joined([xp.reshape(xp.astype(a, sum_dtype(a), copy=False), (-1,)) for a in arrays.values()])
         self._started.append(({name: tuple(a.shape) for name, a in arrays.items()}, self._sums.start(flat)))
         self._waiting = {}
 
@@ -169,17 +177,25 @@ def _watch(
     own = [leaf for part in inner for leaf in _leaves(part)] or [layer]
     names = {name: place for name, place in owners.items() if any(place[0] is leaf for leaf in own)}
 
+    def hand_on(only: Layer | None = None) -> None:
+        take({name: getattr(leaf, f"d{attribute}") for name, (leaf, attribute) in names.items()
+              if only in (None, leaf)})
+
     def handing_on(method: Callable[[Array], Array]) -> Callable[[Array], Array]:
         def call(dout: Array) -> Array:
             dx = method(dout)
-            take({name: getattr(leaf, f"d{attribute}") for name, (leaf, attribute) in names.items()})
+            hand_on()
             return dx
 
         return call
 
     if names:
-        for name in ("backward", "backward_params"):
-            vars(layer)[name] = handing_on(getattr(layer, name))
+        put: dict[str, Callable[..., Any]] = {
+            name: handing_on(getattr(layer, name)) for name in ("backward", "backward_params")}
+        if isinstance(layer, AffineChain):  # whose layers do not go backward by themselves
+            put["has_gone_backward"] = hand_on
+        for name, method in put.items():
+            vars(layer)[name] = method
             stack.callback(vars(layer).pop, name)  # it holds the layer, which holds what was computed
     for part in inner:
         _watch(part, owners, take, stack)

@@ -164,7 +164,8 @@ def fit(
         measure = watch = together = None
         if ranks.size > 1:
             sums = backend.sums(ranks)
-            together = GradientSum(sums, ranks.part(batch_size), batch_size, sync_batchnorm)
+            together = stack.enter_context(
+                GradientSum(sums, ranks.part(batch_size), batch_size, sync_batchnorm))
         fast = network.with_kernels({**backend.kernels, **(together.kernels if together else {})})
         if held is not None:
             check_classes(network, data, held)
