@@ -172,6 +172,9 @@ class Nobody:
     def broadcast(self, value: Any) -> Any:
         return value
 
+    def gather(self, value: Any) -> list[Any]:
+        return [value]
+
 
 @pytest.mark.parametrize("synchronize", [True, False])
 def test_one_part_that_is_all_gives_what_the_network_gives(synchronize: bool) -> None:

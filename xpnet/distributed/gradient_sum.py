@@ -134,8 +134,8 @@ class _Flat:
         """Take some of the gradients; those that were taken before stay as they are."""
         self._waiting |= {name: a for name, a in arrays.items() if name not in self._taken}
         self._taken |= arrays.keys()
-        if sum(map(_bytes, self._waiting.values())) >= self._full:
-            self._start()
+        if len(self._taken) < len(self._order) and sum(map(_bytes, self._waiting.values())) >= self._full:
+            self._start()  # the last ones go with what `end` brings
 
     def end(self, others: Mapping[str, Array]) -> dict[str, Array]:
         """Take the last arrays, and give the sums of all, by name."""

@@ -13,6 +13,7 @@ import os
 import select
 import socket
 import sys
+from contextlib import ExitStack
 
 __all__ = ["GOODBYE", "oom_kills", "watch"]
 
@@ -27,17 +28,16 @@ def watch(listening: socket.socket, ranks: int, token: str) -> str:
     kills = oom_kills()
     who: dict[int, tuple[str, socket.socket]] = {}
     listening.settimeout(PATIENCE)
-    while len(who) < ranks:
-        connection, _ = listening.accept()
-        connection.settimeout(PATIENCE)
-        with connection.makefile("rb", buffering=0) as file:
-            line = file.readline()  # and no byte of what comes behind it
-        given, _, name = line.decode(errors="replace").strip().partition(" ")
-        if given == token:
-            who[connection.fileno()] = name, connection
-        else:
-            connection.close()
-    with select.epoll() as events:
+    with ExitStack() as stack:
+        while len(who) < ranks:
+            connection = stack.enter_context(listening.accept()[0])
+            connection.settimeout(PATIENCE)
+            with connection.makefile("rb", buffering=0) as file:
+                line = file.readline()  # and no byte of what comes behind it
+            given, _, name = line.decode(errors="replace").strip().partition(" ")
+            if given == token:
+                who[connection.fileno()] = name, connection
+        events = stack.enter_context(select.epoll())
         for handle in who:
             events.register(handle, select.EPOLLIN)
         while who:
@@ -52,11 +52,10 @@ def watch(listening: socket.socket, ranks: int, token: str) -> str:
 
 
 def _took_leave(connection: socket.socket) -> bool:
-    with connection:
-        try:
-            return connection.recv(len(GOODBYE)) == GOODBYE
-        except OSError:
-            return False
+    try:
+        return connection.recv(len(GOODBYE)) == GOODBYE
+    except OSError:
+        return False
 
 
 def oom_kills() -> int:
