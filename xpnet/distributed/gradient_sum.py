@@ -28,9 +28,10 @@ class GradientSum:
 
     To be used in a `with` block, which all ranks leave, or this one by an exception.
 
-    The gradient of each rank's rows, as a part of that of the batch's mean loss, is written into a few flat
-    vectors, the last layer's first. Each begins to be added up over the ranks as soon as it is full, while
-    the layers before go backward. The last one has the loss as well, and the state.
+    The gradient of each rank's rows, as a part of that of the batch's mean loss, goes in a few flat vectors,
+    the last layer's first: large arrays as they are, small ones side by side. Each begins to be added up over
+    the ranks as soon as it is there, while the layers before go backward. The last one has the loss as well,
+    and the state.
 
     Parameters
     ----------
@@ -111,7 +112,7 @@ class GradientSum:
 
 
 class _Flat:
-    """Arrays in few flat vectors, each of which begins to be added up when it is full.
+    """Arrays in few flat vectors, each of which begins to be added up when it is full; large ones by themselves.
 
     Parameters
     ----------
@@ -132,27 +133,30 @@ class _Flat:
 
     def take(self, arrays: Mapping[str, Array]) -> None:
         """Take some of the gradients; those that were taken before stay as they are."""
-        self._waiting |= {name: a for name, a in arrays.items() if name not in self._taken}
+        fresh = {name: a for name, a in arrays.items() if name not in self._taken}
         self._taken |= arrays.keys()
+        for name, a in fresh.items():
+            if _bytes(a) >= self._full:
+                self._start({name: a})  # where it lies
+            else:
+                self._waiting[name] = a
         if len(self._taken) < len(self._order) and sum(map(_bytes, self._waiting.values())) >= self._full:
-            self._start()  # the last ones go with what `end` brings
+            self._start(self._waiting)  # the last ones go with what `end` brings
+            self._waiting = {}
 
     def end(self, others: Mapping[str, Array]) -> dict[str, Array]:
         """Take the last arrays, and give the sums of all, by name."""
         self._dtypes |= {name: a.dtype for name, a in others.items()}
-        self._waiting |= others
-        self._start()
+        self._start(self._waiting | others)
         found: dict[str, Array] = {}
         for shapes, started in self._started:
             found |= self._split(self._sums.finish(started), shapes)
         return {name: found[name] for name in (*self._order, *others)}
 
-    def _start(self) -> None:
-        arrays = self._waiting
+    def _start(self, arrays: Mapping[str, Array]) -> None:
         xp = array_namespace(*arrays.values())
         flat = joined([xp.reshape(xp.astype(a, sum_dtype(a), copy=False), (-1,)) for a in arrays.values()])
         self._started.append(({name: tuple(a.shape) for name, a in arrays.items()}, self._sums.start(flat)))
-        self._waiting = {}
 
     def _split(self, flat: Array, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Array]:
         xp, found, first = array_namespace(flat), {}, 0

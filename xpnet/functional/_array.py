@@ -171,7 +171,9 @@ def unbroadcast(gradient: Array, shape: tuple[int, ...]) -> Array:
 
 
 def joined(arrays: Sequence[Array]) -> Array:
-    """Concatenate arrays, eight at a time."""
+    """Concatenate arrays, eight at a time; one array is given as it is."""
+    if len(arrays) == 1:
+        return arrays[0]
     xp = array_namespace(*arrays[:1])
     while len(arrays) > EIGHT:
         arrays = [xp.concat(arrays[k:k + EIGHT]) for k in range(0, len(arrays), EIGHT)]
