@@ -204,8 +204,8 @@ def test_the_last_layers_gradients_are_on_their_way_while_the_first_goes_backwar
             started.append(len(messages.sent))
             super().backward_params(dout)
 
-    net = MultiLayerNet(300, [1000, 300], 10, seed=0)
-    net = Network([First(net.params["W1"], net.params["b1"]), *[*net.layers.values()][1:]])
+    own = MultiLayerNet(300, [1000, 300], 10, seed=0)
+    net = Network([First(own.params["W1"], own.params["b1"]), *[*own.layers.values()][1:]])
     together = GradientSum(HostSums(get_backend("numpy"), messages), slice(0, 4), 4, True)
     bound = net.bind(dict(net.params)).with_gradient(together.loss_and_gradient)
     bound.loss_and_gradient(np.ones((4, 300)), np.zeros(4, int))

@@ -6,6 +6,8 @@ import importlib.util
 import re
 from pathlib import Path
 
+import numpy as np
+import on_ranks
 import pytest
 from shell import ROOT, Shell
 from variants import installed
@@ -134,3 +136,17 @@ def test_the_guide_to_a_cluster(shell: Shell) -> None:
     found = re.fullmatch(r"\{'dropout': 0\.\d\} (0\.\d+)\n", done.stdout)
     assert found is not None
     assert float(found[1]) > 0.9
+
+
+@on_ranks.needs_ranks
+def test_the_guide_to_several_processes(shell: Shell) -> None:
+    program, mapped = blocks("python", "distributed.md")
+    (shell.folder / "program.py").write_text(program)
+    done = on_ranks.mpiexec(2, "-m", "mpi4py", "program.py", folder=shell.folder)
+    assert done.returncode == 0, done.stderr
+    assert re.fullmatch(r"0\.\d+ 2\n", done.stdout), done.stdout
+    np.save(shell.folder / "images.npy", np.zeros((3, 2)))
+    header = bytes([0, 0, 8, 2, 0, 0, 0, 3, 0, 0, 0, 2])
+    (shell.folder / "train-images-idx3-ubyte").write_bytes(header + bytes(6))
+    (shell.folder / "mapped.py").write_text(mapped + "print(x.shape)\n")
+    assert shell.python("mapped.py").stdout == "(3, 2)\n"

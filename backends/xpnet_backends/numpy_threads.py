@@ -7,9 +7,9 @@ import functools
 import importlib
 import importlib.util
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import TypeVar
 
 from xpnet_backends.small_steps import Threads, processors
@@ -36,9 +36,25 @@ def suiting(operations: float, processes: int = 1) -> AbstractContextManager[obj
     processes : int
         How many processes share the processors.
     """
-    if importlib.util.find_spec("threadpoolctl") is None:
-        return nullcontext()
-    return _THREADS.suiting(operations, processes)
+    stack = ExitStack()
+    stack.enter_context(_beside(processes))
+    if importlib.util.find_spec("threadpoolctl") is not None:
+        stack.enter_context(_THREADS.suiting(operations, processes))
+    return stack
+
+
+_processes = 1
+
+
+@contextmanager
+def _beside(processes: int) -> Iterator[None]:
+    """Let threads of xpnet's own leave room for those of other processes."""
+    global _processes
+    before, _processes = _processes, processes
+    try:
+        yield
+    finally:
+        _processes = before
 
 
 def _limit(threads: int) -> Callable[[], None]:
@@ -49,7 +65,6 @@ def _limit(threads: int) -> Callable[[], None]:
 _THREADS = Threads(_limit, "OPENBLAS", "MKL", "BLIS", "OMP")
 
 
-@functools.cache
 def thread_count() -> int:
     """Tell among how many threads work is shared.
 
@@ -62,7 +77,7 @@ def thread_count() -> int:
     said = os.environ.get("OMP_NUM_THREADS", "")
     if said.isdecimal():
         return max(1, int(said))
-    return processors()
+    return max(1, processors() // _processes)
 
 
 def share(

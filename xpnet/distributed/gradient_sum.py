@@ -147,7 +147,7 @@ class _Flat:
     def end(self, others: Mapping[str, Array]) -> dict[str, Array]:
         """Take the last arrays, and give the sums of all, by name."""
         self._dtypes |= {name: a.dtype for name, a in others.items()}
-        self._start(self._waiting | others)
+        self._start({**self._waiting, **others})
         found: dict[str, Array] = {}
         for shapes, started in self._started:
             found |= self._split(self._sums.finish(started), shapes)
