@@ -50,7 +50,12 @@ def complain(program: str, text: str) -> None:
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser that complains in one line."""
+    """A parser that complains in one line, and of several ranks on one."""
+
+    def print_help(self, file: Any = None) -> None:
+        """Print the help."""
+        if _joined is None or _joined.rank == 0:
+            super().print_help(file)
 
     def error(self, message: str) -> NoReturn:
         """Say what is wrong and leave with status 2."""
@@ -203,6 +208,9 @@ def run(main: Callable[[], int]) -> NoReturn:
         traceback.print_exc()
         complain(program, f"{type(error).__name__}: {describe(error)}")  # else the others would wait
         status = 1
+    finally:
+        if _joined is not None:
+            _joined.close()
     raise SystemExit(status)
 
 

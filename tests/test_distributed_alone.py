@@ -196,6 +196,19 @@ def test_one_part_that_is_all_gives_what_the_network_gives(synchronize: bool) ->
     assert not any("backward" in vars(layer) for layer in summed.layers.values())  # nothing is left behind
 
 
+def test_gradients_of_16_bits_stay_so() -> None:
+    rng = np.random.default_rng(0)
+    x, t, weight = rng.standard_normal((8, 6)).astype("float16"), rng.integers(0, 3, 8), rng.random(8)
+    net = MultiLayerNet(6, [5], 3, seed=0, dtype="float16")
+    loss, grads = net.loss_and_gradient(x, t, weight)
+    together = GradientSum(HostSums(get_backend("numpy"), Nobody()), slice(0, 8), 8, True)
+    found, found_grads = net.with_gradient(together.loss_and_gradient).loss_and_gradient(x, t, weight)
+    np.testing.assert_allclose(found, loss, rtol=2e-3)
+    for name, g in grads.items():
+        assert found_grads[name].dtype == "float16"
+        np.testing.assert_allclose(found_grads[name], g, rtol=0, atol=1e-3, err_msg=name)
+
+
 def test_the_last_layers_gradients_are_on_their_way_while_the_first_goes_backward() -> None:
     messages, started = Nobody(), []
 

@@ -108,13 +108,19 @@ except Exception as error:
 def test_a_rank_with_other_data_or_settings(tmp_path: Path) -> None:
     found = run(tmp_path, 2, """
 found = {}
-for name, changed in dict(epochs={"epochs": 4}, optimizer={"optimizer": SGD(0.2)}, seed={"seed": 1},
+earlier = History([training.Epoch(k + 1, 1.0, {}, 1.0, 1.0) for k in range(world.rank)])
+for name, changed in dict(epochs={"epochs": 4}, history={"history": earlier}, optimizer={"optimizer": SGD(0.2)}, seed={"seed": 1},
                           weights={"sample_weight": np.full(100, 1 + world.rank)}).items():
     changed = changed if world.rank or name == "weights" else {}
     try:
         fit(net, x, t, **{**options, **changed})
     except ValueError as error:
         found[name] = str(error)
+other = MultiLayerNet(6, [5], 3, seed=0, use_dropout=True, dropout_ration=0.1 + 0.1 * world.rank)
+try:
+    fit(other, x, t, **options)
+except ValueError as error:
+    found["layers"] = str(error)
 labels = t.copy()
 labels[7] = (labels[7] + world.rank) % 3
 try:
@@ -127,6 +133,8 @@ tell(**found)
         assert seen["epochs"] == "all ranks want the same epochs; rank 0 has 3, rank 1 4"
         assert seen["optimizer"].startswith("all ranks want the same optimizer; rank 0 has SGD(lr=0.1")
         assert seen["seed"] == "all ranks want the same seed; rank 0 has 0, rank 1 1"
+        assert seen["history"] == "all ranks want the same last epoch; rank 0 has 0, rank 1 1"
+        assert seen["layers"].startswith("all ranks want the same layers; rank 0 has [['Affine'"), seen
         assert seen["weights"].startswith("all ranks want the same training data: weight; rank 0 has [100,")
         assert seen["labels"].startswith("all ranks want the same training data: t; rank 0 has [100,")
 

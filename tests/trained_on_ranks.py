@@ -26,6 +26,7 @@ from xpnet import (
     Network,
     Relu,
     Residual,
+    Sequential,
     SigmoidWithLoss,
     SoftmaxWithLoss,
     fit,
@@ -63,6 +64,22 @@ def deep(backend: Backend) -> Network:
     ])
 
 
+class Slow(Sequential):
+    """Layers that learn a tenth as fast: what is done to their gradients after they went backward counts."""
+
+    def backward(self, dout: Any) -> Any:
+        dx = super().backward(dout)
+        for leaf in self.leaves():
+            for name, g in leaf.grads.items():
+                setattr(leaf, f"d{name}", 0.1 * g)
+        return dx
+
+
+def slow(backend: Backend) -> Network:
+    first, *rest = mlp(backend).layers.values()
+    return Network([first, Slow(rest[:2]), *rest[2:]])
+
+
 def with_loss(net: Network, loss: Any) -> Network:
     net.last_layer = loss
     return net
@@ -90,6 +107,7 @@ CASES: dict[str, Case] = {
                 {"optimizer": Momentum([0.05, 0.02]), "sample_weight": WEIGHT}),
     "a stack with orders of its own": (lambda b: mlp(b, seed=[0, 1], use_batchnorm=True, use_dropout=True), X, T,
                                        {"optimizer": MOMENTUM, "seed": [3, 4]}),
+    "layers of one's own": (slow, X, T, {"optimizer": MOMENTUM}),
     "all at once": (lambda b: with_loss(
         mlp(b, use_batchnorm=True, use_dropout=True, weight_decay_lambda=0.01),
         SoftmaxWithLoss(class_weights=[1.0, 2.0, 0.5, 0.0, 3.0])), X, T,

@@ -80,8 +80,9 @@ class GradientSum:
             share = array_namespace(loss).broadcast_to(share, loss.shape)  # of networks that share their rows
         flat = _Flat(self._sums, network.params)
         with ExitStack() as stack:
-            for layer in network.layers.values():
-                _watch(layer, network.params.owners, flat.take, stack)
+            if _is_ours(type(network).backward_params):
+                for layer in network.layers.values():
+                    _watch(layer, network.params.owners, flat.take, stack)
             network.backward_params(last.backward(share))
         flat.take(network.grads)
 
@@ -99,7 +100,8 @@ class GradientSum:
             total = found.pop("weight")
             total = xp.where(total == 0, float("inf"), total)
             loss = loss / total
-            found = {name: g / total[(..., *(None,) * (g.ndim - total.ndim))] for name, g in found.items()}
+            found = {name: xp.astype(g / total[(..., *(None,) * (g.ndim - total.ndim))], g.dtype, copy=False)
+                     for name, g in found.items()}
         return loss, found
 
     def wait(self) -> None:
@@ -176,9 +178,13 @@ def _watch(
     layer: Layer, owners: Mapping[str, tuple[Layer, str]], take: Callable[[Mapping[str, Array]], None],
     stack: ExitStack,
 ) -> None:
-    """Let a layer, and those that it is made of, hand on their gradients as soon as it has gone backward."""
-    inner = layer.layers.values() if isinstance(layer, Composite) else ()
-    own = [leaf for part in inner for leaf in _leaves(part)] or [layer]
+    """Let a layer, and those that it is made of, hand on their gradients as soon as it has gone backward.
+
+    What is made of layers by a class that is not ours may do something to their gradients afterwards.
+    """
+    own = _leaves(layer)
+    ours = _is_ours(type(layer).backward) and _is_ours(type(layer).backward_params)
+    inner = layer.layers.values() if isinstance(layer, Composite) and ours else ()
     names = {name: place for name, place in owners.items() if any(place[0] is leaf for leaf in own)}
 
     def hand_on(only: Layer | None = None) -> None:
@@ -203,6 +209,10 @@ def _watch(
             stack.callback(vars(layer).pop, name)  # it holds the layer, which holds what was computed
     for part in inner:
         _watch(part, owners, take, stack)
+
+
+def _is_ours(method: Callable[..., Any]) -> bool:
+    return method.__module__.startswith("xpnet.")
 
 
 def _leaves(layer: Layer) -> list[Layer]:

@@ -62,6 +62,7 @@ class Ranks:
         self.local, self.neighbours = 0, 1
         self.failure: RankError | None = None
         self._heard: dict[int, str] = {}
+        self._closed = False
         self._watched: socket.socket | None = None
         self._watcher: subprocess.Popen[bytes] | None = None
         if self.size > 1:
@@ -192,8 +193,12 @@ class Ranks:
                 self._watched.sendall(watcher.GOODBYE)
             self._watched.close()
             self._watched = None
-        if self.size > 1:
+        if self.size > 1 and not self._closed:
+            self._closed = True
             self._messages.close()
+            if not self._heard:  # else some of what was begun will never be done
+                self._comm.Free()
+                self._words.Free()
         if self._watcher is not None:
             self._watcher.poll()
 
@@ -218,9 +223,12 @@ class Ranks:
                 where = [*_addresses(one_machine)], server.getsockname()[1], secrets.token_hex()
                 self._watcher = subprocess.Popen(
                     [sys.executable, "-I", "-S", watcher.__file__, Path(sys.argv[0]).name or "xpnet",
-                     str(server.fileno()), str(self.size), where[2]],
-                    pass_fds=[server.fileno()], start_new_session=True, stdin=subprocess.DEVNULL,
+                     str(server.fileno()), str(self.size)],
+                    pass_fds=[server.fileno()], start_new_session=True, stdin=subprocess.PIPE,
                     stdout=subprocess.DEVNULL)
+                assert self._watcher.stdin is not None
+                with self._watcher.stdin as pipe:  # not in the arguments, which everybody may read
+                    pipe.write(f"{where[2]}\n".encode())
         addresses, port, token = self.broadcast(where)
         for address in addresses:
             with suppress(OSError):

@@ -13,7 +13,7 @@ import os
 import select
 import socket
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 __all__ = ["GOODBYE", "oom_kills", "watch"]
 
@@ -31,12 +31,12 @@ def watch(listening: socket.socket, ranks: int, token: str) -> str:
     with ExitStack() as stack:
         while len(who) < ranks:
             connection = stack.enter_context(listening.accept()[0])
-            connection.settimeout(PATIENCE)
-            with connection.makefile("rb", buffering=0) as file:
-                line = file.readline()  # and no byte of what comes behind it
-            given, _, name = line.decode(errors="replace").strip().partition(" ")
-            if given == token:
-                who[connection.fileno()] = name, connection
+            connection.settimeout(1)
+            with suppress(OSError), connection.makefile("rb", buffering=0) as file:
+                line = file.readline(256)  # and no byte of what comes behind it
+                given, _, name = line.decode(errors="replace").strip().partition(" ")
+                if given == token:  # else it is somebody else's
+                    who[connection.fileno()] = name, connection
         events = stack.enter_context(select.epoll())
         for handle in who:
             events.register(handle, select.EPOLLIN)
@@ -68,9 +68,9 @@ def oom_kills() -> int:
 
 
 if __name__ == "__main__":
-    program, number, count, secret = sys.argv[1:]
+    program, number, count = sys.argv[1:]
     try:
-        said = watch(socket.socket(fileno=int(number)), int(count), secret)
+        said = watch(socket.socket(fileno=int(number)), int(count), sys.stdin.readline().strip())
     except OSError:  # some never called: the run has come to nothing before it began
         said = ""
     if said:

@@ -44,8 +44,9 @@ def check_run(
         **{f"version of {name}": version for name, version in versions.items()},
         "backend": backend.name,
         **{name: _without_addresses(repr(value)) for name, value in settings.items()},
-        "layers": [type(layer).__name__ for layer in (*network.leaves(), network.last_layer)],
-        "loss": _without_addresses(repr(network.last_layer.arguments)),
+        "network": [type(network).__name__, *_numbers_of(network)],
+        "layers": [[type(layer).__name__, *_numbers_of(layer)] for layer in network.leaves()],
+        "loss": [type(network.last_layer).__name__, *_numbers_of(network.last_layer)],
         "parameters": {name: [*p.shape, str(p.dtype)] for name, p in network.params.items()},
         "weights": _of_arrays({**network.params, **network.state}),
         **{f"{which} data: {name}": _of_data(part, name)
@@ -65,6 +66,13 @@ def _of_arrays(arrays: Mapping[str, Any]) -> int:
     for a in arrays.values():
         found = zlib.crc32(np.ascontiguousarray(backend_of(a).to_numpy(a)).tobytes(), found)
     return found
+
+
+def _numbers_of(thing: Any) -> list[str]:
+    """Give what it was made with, as far as that is numbers and words."""
+    return [f"{name}={value!r}" for name, value in vars(thing).items() if not name.startswith("_")
+            and name not in ("step", "counter") and (isinstance(value, int | float | str) or (
+                isinstance(value, list | tuple) and all(isinstance(v, int | float | str) for v in value)))]
 
 
 def _of_data(data: Data, name: str) -> list[Any]:

@@ -155,6 +155,7 @@ def fit(
         check_run(ranks, backend, network, {"training": data, "validation": held}, {
             "optimizer": optimizer, "epochs": epochs, "batch size": batch_size, "seed": seed,
             "metrics": find_metrics(network, metrics), "early stopping": early_stopping,
+            "last epoch": history.epochs[-1].epoch if history and history.epochs else 0,
             "checkpoints": checkpoints is not None, "resume": resume, "sync_batchnorm": sync_batchnorm,
         })
         history = History() if history is None else history
