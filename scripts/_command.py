@@ -30,12 +30,21 @@ _joined: Ranks | None = None
 """The ranks that this process has joined, of which one speaks for all."""
 
 
+STARTED = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE")
+"""How many processes MPICH's and Open MPI's `mpiexec` have started, in the environment."""
+
+
 def join() -> Ranks:
     """Join the other ranks, if `--distributed` asks for it."""
     global _joined
     from xpnet.distributed import Ranks
 
-    _joined = Ranks.world() if "--distributed" in sys.argv else Ranks()
+    asked = any("--distributed".startswith(option) for option in sys.argv if len(option) > len("--d"))
+    started = next((int(os.environ[name]) for name in STARTED if name in os.environ), 1)
+    if started > 1 and not asked:
+        warnings.warn(f"mpiexec has started {started} of these, and each trains by itself: --distributed trains together",
+                      stacklevel=2)
+    _joined = Ranks.world() if asked else Ranks()
     return _joined
 
 
@@ -196,6 +205,8 @@ def run(main: Callable[[], int]) -> NoReturn:
     except BrokenPipeError:  # who read the output has gone; as if the signal had ended it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status = 128 + 13
+        if _joined is not None and _joined.size > 1:
+            complain(program, "nobody reads what is said any more")
     except KeyboardInterrupt as error:
         complain(program, "interrupted")
         status = status_of(error)
@@ -206,7 +217,7 @@ def run(main: Callable[[], int]) -> NoReturn:
         if _joined is None or _joined.size == 1:
             raise
         traceback.print_exc()
-        complain(program, f"{type(error).__name__}: {describe(error)}")  # else the others would wait
+        complain(program, describe(error))  # else the others would wait
         status = 1
     finally:
         if _joined is not None:
@@ -221,7 +232,6 @@ def status_of(error: KeyboardInterrupt) -> int:
 
 def describe(error: BaseException) -> str:
     """Say in one line what went wrong."""
-    if isinstance(error, OSError) and error.strerror and error.filename is not None:
-        return f"{error.filename}: {error.strerror}"
-    message = " ".join(str(error).split()) or type(error).__name__
-    return f"not enough memory: {message}" if isinstance(error, MemoryError) else message
+    from xpnet import distributed
+
+    return distributed.describe(error)

@@ -55,6 +55,14 @@ def test_the_watcher_says_nothing_of_those_that_took_leave(watched: Any) -> None
     assert said.get(timeout=10) == ""
 
 
+def test_the_watcher_says_nothing_once_a_rank_has_said_why_all_end(watched: Any) -> None:
+    ranks, said = watched
+    ranks[1].sendall(watcher.THE_END)
+    assert said.get(timeout=10) == ""
+    for rank in ranks:
+        rank.close()
+
+
 def test_a_rank_that_dies_after_others_took_leave(watched: Any) -> None:
     ranks, said = watched
     for rank in ranks[:2]:
@@ -66,7 +74,7 @@ def test_a_rank_that_dies_after_others_took_leave(watched: Any) -> None:
 
 def test_a_process_alone() -> None:
     with Ranks() as ranks:
-        assert (ranks.rank, ranks.size, ranks.local, ranks.neighbours) == (0, 1, 0, 1)
+        assert (ranks.rank, ranks.size, ranks.local, ranks.sharing) == (0, 1, 0, 1)
         assert ranks.gather({"a": 1}) == [{"a": 1}]
         assert ranks.broadcast([1, 2]) == [1, 2]
         assert ranks.first(lambda: 3) == 3
@@ -110,13 +118,14 @@ def test_what_ranks_differ_in_is_named() -> None:
 
 def test_an_interrupt_waits_until_all_ranks_know_of_it() -> None:
     before = signal.getsignal(signal.SIGINT)
-    with Interrupts(Rank(0, 2)) as interrupts:
+    ranks = Rank(0, 2)
+    with Interrupts(ranks) as interrupts:
         signal.raise_signal(signal.SIGINT)
         assert interrupts.came == [1, 0]
-        assert not interrupts.agreed
+        assert not ranks.agreed
         with pytest.raises(KeyboardInterrupt):
             interrupts.act([2, 0])  # of two ranks
-        assert interrupts.agreed
+        assert ranks.agreed
     assert signal.getsignal(signal.SIGINT) is before
     with Interrupts(Rank(1, 2)) as interrupts:
         signal.raise_signal(signal.SIGINT)

@@ -50,21 +50,22 @@ class Counted(np.memmap):
         read.append(np.atleast_1d(rows).tolist())
         return np.asarray(self.view(np.memmap))[key]
 mapped = np.load("x.npy", mmap_mode="r").view(Counted)
-fit(net, mapped, t, **options, validation=(mapped[:50].view(Counted), t[:50]) if False else None)
+fit(net, mapped, t, **options)
 tell(read=read)
 """)
     whole = np.arange(100)
     parts = [whole[100 * r // 3:100 * (r + 1) // 3] for r in range(3)]
     for rank, seen in enumerate(found):
-        first, checked, compared, *batches = seen["read"]
+        first, checked, one, compared, *batches = seen["read"]
         assert first == [0, 1]  # to see that they fit the network
         assert checked == parts[rank].tolist()
+        assert one == [0]  # to see how large it is
         assert compared == np.unique(np.linspace(0, 99, 7).astype(int)).tolist()
         assert len(batches) == 30
     for epoch in range(3):  # all ranks together read each row once, in the order of one process
         order = np.random.default_rng([0, epoch + 1]).permutation(100).reshape(10, 10)
         for k, rows in enumerate(order):
-            together = [row for seen in found for row in seen["read"][3 + 10 * epoch + k]]
+            together = [row for seen in found for row in seen["read"][4 + 10 * epoch + k]]
             assert together == rows.tolist()
 
 
@@ -184,6 +185,40 @@ except RuntimeError as error:
     tell(text=str(error))
 """)
     assert all(f["text"].startswith("the ranks' weights are no longer the same") for f in found)
+
+
+def test_a_network_that_sums_by_itself_is_refused(tmp_path: Path) -> None:
+    found = run(tmp_path, 2, """
+class Own(Network):
+    def loss_and_gradient(self, x, t, sample_weight=None):
+        loss = self.last_layer.forward(self.predict(x, True), t)
+        self.backward_params(self.last_layer.backward())
+        return loss, self.grads
+try:
+    fit(Own(list(net.layers.values())), x, t, **options)
+except TypeError as error:
+    tell(text=str(error))
+""")
+    assert all(f["text"].startswith("Own: a loss_and_gradient of its own wants to call Network's") for f in found)
+
+
+def test_ranks_of_which_one_has_failed_are_refused(tmp_path: Path) -> None:
+    found = run(tmp_path, 2, """
+def broken(net, history):
+    if world.rank == 1:
+        raise ValueError("x" * 10**6)
+texts = []
+with Ranks(world) as ranks:
+    for callbacks in ([broken], []):
+        try:
+            fit(net, x, t, **{**options, "comm": ranks}, callbacks=callbacks)
+        except Exception as error:
+            texts.append(f"{type(error).__name__}: {error}"[:60])
+tell(texts=texts)
+""")
+    cut = "x" * 1000
+    assert found[0]["texts"] == [f"RankError: rank 1: {cut}"[:60]] * 2
+    assert found[1]["texts"] == [f"ValueError: {cut}"[:60], f"RankError: this rank has failed before: {cut}"[:60]]
 
 
 def test_two_fits_one_after_the_other_on_one_communicator(tmp_path: Path) -> None:

@@ -47,6 +47,7 @@ class GradientSum:
 
     def __init__(self, sums: Sums, rows: slice, batch_size: int, synchronize: bool) -> None:
         self._sums, self._first, self._batch_size = sums, rows.start, batch_size
+        self._asked = False
         self._share = (rows.stop - rows.start) / batch_size
         self.kernels: Mapping[str, Callable[..., Any]] = (
             synchronized(self._add, self._share) if synchronize else {})
@@ -69,6 +70,7 @@ class GradientSum:
         x, t, sample_weight : array
             As for `Network.loss_and_gradient`: the rows that are here.
         """
+        self._asked = True
         for leaf in network.leaves():
             if leaf.draws:
                 leaf.first_row, leaf.batch_rows = self._first, self._batch_size  # type: ignore[attr-defined]
@@ -103,6 +105,13 @@ class GradientSum:
             found = {name: xp.astype(g / total[(..., *(None,) * (g.ndim - total.ndim))], g.dtype, copy=False)
                      for name, g in found.items()}
         return loss, found
+
+    def check_asked(self, network: Network) -> None:
+        """Refuse a network (TypeError) that has not asked for the sum since this was last called."""
+        if not self._asked:
+            raise TypeError(f"{network.name}: a loss_and_gradient of its own wants to call Network's, which adds up "
+                            "what all ranks have")
+        self._asked = False
 
     def wait(self) -> None:
         """Wait for the device, if other ranks may keep it from coming to an end."""

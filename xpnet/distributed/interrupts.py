@@ -31,8 +31,6 @@ class Interrupts:
         self._ranks = ranks
         self._came: list[int] = [0] * len(HEEDED)
         self._handlers: dict[int, Any] = {}
-        self.agreed = False
-        """Whether all ranks act on one."""
 
     def __enter__(self) -> Self:
         """Take note of interrupts from now on; at a second one, do at once what it asks for."""
@@ -55,7 +53,7 @@ class Interrupts:
         """Do what an interrupt asks for, if one has come to any rank: as a rule, raise KeyboardInterrupt."""
         number = next((number for number, times in zip(HEEDED, came, strict=True) if times), None)
         if number is not None:
-            self.agreed = True
+            self._ranks.agreed = True
             handler: Callable[[int, FrameType | None], Any] = self._handlers.get(
                 number, signal.default_int_handler)
             self._hand_back()

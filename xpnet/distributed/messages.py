@@ -22,6 +22,10 @@ NAP = 0.00005
 """Seconds between two times from then on."""
 
 
+_never_done: list[Any] = []
+"""What MPI may still write to after a rank has failed: it is held for as long as the process lives."""
+
+
 class Messages:
     """Sums over all ranks, several of which may be on their way.
 
@@ -65,15 +69,19 @@ class Messages:
     def finish(self, received: NDArray[Any]) -> None:
         """Wait until a sum is there."""
         with self._lock:
-            request, *_ = self._pending.pop(_address(received))
+            request, *_ = self._pending[_address(received)]
+            self._wait(request)
+            del self._pending[_address(received)]
             if not self._pending:
                 self._some.clear()
-            self._wait(request)
 
     def now(self, call: Callable[..., Any], *buffers: Any) -> None:
         """Begin what a method of the communicator does without waiting, and wait until it is done."""
         with self._lock:
-            self._wait(call(*buffers))
+            request = call(*buffers)
+            _never_done.append((request, buffers))
+            self._wait(request)
+            _never_done.pop()
 
     def close(self) -> None:
         """Let the thread end."""
@@ -81,6 +89,7 @@ class Messages:
         self._some.set()
         if self._thread is not None:
             self._thread.join()
+        _never_done.extend(self._pending.values())
 
     def _wait(self, request: Any) -> None:
         """Wait until a request is done, or another rank has failed."""

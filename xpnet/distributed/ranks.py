@@ -22,10 +22,12 @@ from xpnet._extras import import_extra
 from xpnet.distributed import watcher
 from xpnet.distributed.messages import Messages
 
-__all__ = ["RankError", "Ranks"]
+__all__ = ["RankError", "Ranks", "describe"]
 
 SETTLING = 5.0
 """Seconds in which all ranks should have heard that one has failed."""
+LONGEST = 1000
+"""Characters of a cause."""
 
 
 class RankError(RuntimeError):
@@ -47,10 +49,14 @@ class Ranks:
     ----------
     rank, size : int
         The number of this process, from 0, and how many there are.
-    local, neighbours : int
-        The same among those on this machine.
+    local : int
+        The number among those on this machine.
+    sharing : int
+        How many of these may compute on the same processors as this one, itself included.
     failure : RankError or None
         Why another rank has failed, once that is known here.
+    agreed : bool
+        Whether all ranks have come to the same end, as by an interrupt.
     """
 
     def __init__(self, comm: Any = None) -> None:
@@ -59,19 +65,23 @@ class Ranks:
                             f"got {comm!r:.60}")
         self.rank: int = 0 if comm is None else comm.rank
         self.size: int = 1 if comm is None else comm.size
-        self.local, self.neighbours = 0, 1
+        self.local, self.sharing = 0, 1
         self.failure: RankError | None = None
+        self.agreed = False
         self._heard: dict[int, str] = {}
         self._closed = False
+        self._sent: list[Any] = []
         self._watched: socket.socket | None = None
         self._watcher: subprocess.Popen[bytes] | None = None
         if self.size > 1:
             self._comm, self._words = comm.Dup(), comm.Dup()
-            machines = comm.allgather(socket.gethostname())
-            here = [r for r, machine in enumerate(machines) if machine == machines[self.rank]]
-            self.local, self.neighbours = here.index(self.rank), len(here)
-            self._messages = Messages(self._comm, self.check, crowded=len(here) > _processors(),
-                                      over_network=len(here) < self.size)
+            places = comm.allgather((_machine(), _processors()))
+            machine, own = places[self.rank]
+            here = [r for r, (other, _) in enumerate(places) if other == machine]
+            self.local = here.index(self.rank)
+            self.sharing = sum(not own.isdisjoint(places[r][1]) for r in here)
+            self._messages = Messages(self._comm, self.check, crowded=self.sharing > len(own),
+                                      over_network=len(here) < self.size and _may_have_threads())
             self.start, self.finish = self._messages.start, self._messages.finish
             self._watched = self._call_watcher(len(here) == self.size)
 
@@ -88,7 +98,7 @@ class Ranks:
         traceback: TracebackType | None,
     ) -> None:
         if error is not None:
-            self.fail(describe(error))
+            self.settle(describe(error))
         self.close()
 
     def part(self, rows: int, rank: int | None = None) -> slice:
@@ -150,6 +160,8 @@ class Ranks:
             self._listen()
         if self.failure is not None:
             raise self.failure
+        if said := self._heard.get(self.rank):
+            raise RankError(f"this rank has failed before: {said}")
 
     def fail(self, cause: str) -> None:
         """Tell the other ranks that this one has failed, and why; or that it has heard that another has."""
@@ -157,7 +169,14 @@ class Ranks:
             self._heard[self.rank] = "" if self.failure is not None else cause
             for rank in range(self.size):
                 if rank != self.rank:
-                    self._words.isend((self.rank, self._heard[self.rank]), rank)
+                    self._sent.append(self._words.isend((self.rank, self._heard[self.rank]), rank))
+
+    def told(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Tell the others of an exception, unless they have it, too: what an `ExitStack` does at its end."""
+        if error is not None and not self.agreed:
+            self.fail(describe(error))
 
     def settle(self, cause: str) -> str | None:
         """Let all ranks come to an end after one has failed; give what this one is to say of it, if it is.
@@ -184,15 +203,12 @@ class Ranks:
     def abort(self, status: int) -> None:
         """End the others, if there are any that have not heard of the end."""
         if self.size > 1 and len(self._heard) < self.size:
+            self._say_to_watcher(watcher.THE_END)
             self._comm.Abort(status)
 
     def close(self) -> None:
         """Take leave of the others: what happens to this process is no longer their concern."""
-        if self._watched is not None:
-            with suppress(OSError):
-                self._watched.sendall(watcher.GOODBYE)
-            self._watched.close()
-            self._watched = None
+        self._say_to_watcher(watcher.GOODBYE)
         if self.size > 1 and not self._closed:
             self._closed = True
             self._messages.close()
@@ -200,7 +216,15 @@ class Ranks:
                 self._comm.Free()
                 self._words.Free()
         if self._watcher is not None:
-            self._watcher.poll()
+            with suppress(subprocess.TimeoutExpired):
+                self._watcher.wait(1)
+
+    def _say_to_watcher(self, last_words: bytes) -> None:
+        if self._watched is not None:
+            with suppress(OSError):
+                self._watched.sendall(last_words)
+            self._watched.close()
+            self._watched = None
 
     def _listen(self) -> None:
         """Take note of what other ranks have said of their ends."""
@@ -238,8 +262,22 @@ class Ranks:
         return None
 
 
-def _processors() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def _machine() -> str:
+    """Give what tells machines apart: several may have one name, and one several, as in containers."""
+    with suppress(OSError):
+        return f"{socket.gethostname()} {Path('/proc/sys/kernel/random/boot_id').read_text()}"
+    return socket.gethostname()
+
+
+def _processors() -> set[int]:
+    """Give the numbers of the processors that this process may use."""
+    return os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else {*range(os.cpu_count() or 1)}
+
+
+def _may_have_threads() -> bool:
+    """Tell whether threads may call MPI side by side."""
+    MPI = sys.modules["mpi4py.MPI"]
+    return bool(MPI.Query_thread() == MPI.THREAD_MULTIPLE)
 
 
 def _addresses(one_machine: bool) -> list[str]:
@@ -253,6 +291,12 @@ def _addresses(one_machine: bool) -> list[str]:
 
 
 def describe(error: BaseException) -> str:
-    """Say what an exception is, in a line."""
-    words = " ".join(str(error).split())
+    """Say in one line what went wrong."""
+    if isinstance(error, OSError) and error.strerror and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    words = " ".join(str(error).split())[:LONGEST]
+    if isinstance(error, MemoryError):
+        return f"not enough memory: {words or type(error).__name__}"
+    if words and isinstance(error, ValueError | OSError | ImportError | RuntimeError):
+        return words
     return f"{type(error).__name__}: {words}" if words else type(error).__name__

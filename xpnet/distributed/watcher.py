@@ -15,10 +15,12 @@ import socket
 import sys
 from contextlib import ExitStack, suppress
 
-__all__ = ["GOODBYE", "oom_kills", "watch"]
+__all__ = ["GOODBYE", "THE_END", "oom_kills", "watch"]
 
 GOODBYE = b"goodbye"
 """What a rank sends before it closes its connection."""
+THE_END = b"the end"
+"""What one sends that has said why all end, before it ends the others by force."""
 PATIENCE = 60.0
 """Seconds in which the ranks have to call."""
 
@@ -44,18 +46,21 @@ def watch(listening: socket.socket, ranks: int, token: str) -> str:
             for handle, _ in events.poll():  # in the order in which they happened
                 name, connection = who.pop(handle)
                 events.unregister(handle)
-                if not _took_leave(connection):
+                last = _last_words(connection)
+                if last == THE_END:
+                    return ""
+                if last != GOODBYE:
                     cause = ("the system ran out of memory and killed it" if oom_kills() > kills
                              else "it was killed, or crashed")
                     return f"{name} has died: {cause}; the other ranks end with it"
     return ""
 
 
-def _took_leave(connection: socket.socket) -> bool:
+def _last_words(connection: socket.socket) -> bytes:
     try:
-        return connection.recv(len(GOODBYE)) == GOODBYE
+        return connection.recv(len(GOODBYE))
     except OSError:
-        return False
+        return b""
 
 
 def oom_kills() -> int:

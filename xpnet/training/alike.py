@@ -15,7 +15,7 @@ from xpnet.backend import Backend, backend_of
 from xpnet.distributed import Ranks
 from xpnet.distributed.likeness import check_alike
 from xpnet.networks import Network
-from xpnet.training.data import Data
+from xpnet.training.data import Data, widened
 
 __all__ = ["check_run", "check_weights_alike"]
 
@@ -64,7 +64,8 @@ def check_weights_alike(ranks: Ranks, params: Mapping[str, Any]) -> None:
 def _of_arrays(arrays: Mapping[str, Any]) -> int:
     found = 0
     for a in arrays.values():
-        found = zlib.crc32(np.ascontiguousarray(backend_of(a).to_numpy(a)).tobytes(), found)
+        host = backend_of(a).to_numpy(widened(a))
+        found = zlib.crc32(np.ascontiguousarray(host).tobytes(), found)
     return found
 
 
@@ -77,9 +78,8 @@ def _numbers_of(thing: Any) -> list[str]:
 
 def _of_data(data: Data, name: str) -> list[Any]:
     a = data.arrays[name]
-    itemsize = np.dtype(str(a.dtype).rpartition(".")[2]).itemsize
     rows = np.arange(data.rows)
-    if data.rows and itemsize * np.prod(a.shape[1:], dtype=float) * data.rows > SMALL:
+    if data.rows_on_host(name, rows[:1]).nbytes * data.rows > SMALL:
         rows = np.unique(np.linspace(0, data.rows - 1, ROWS).astype(np.int64))
     content = np.ascontiguousarray(data.rows_on_host(name, rows)).tobytes()
     return [data.rows, *a.shape[1:], str(a.dtype), zlib.crc32(content)]

@@ -12,15 +12,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xpnet.backend import Backend
-from xpnet.functional._array import Array, array_namespace
+from xpnet.functional._array import Array, array_namespace, sum_dtype
 
-__all__ = ["Batch", "Data", "lies_on_host"]
+__all__ = ["Batch", "Data", "lies_on_host", "widened"]
 
 Batch: TypeAlias = tuple[dict[str, Array], Array]
 """Arrays, and the numbers of the batch's rows in them, or None where they are the batch."""
 
 AHEAD = 2
 """Batches prepared while one computes."""
+
+
+def widened(a: Array) -> Array:
+    """Give floating numbers of 16 bits, which NumPy may not know, as float32."""
+    xp = array_namespace(a)
+    return xp.astype(a, sum_dtype(a), copy=False) if xp.isdtype(a.dtype, "real floating") else a
 
 
 def lies_on_host(x: Array, backend: Backend) -> bool:
@@ -77,7 +83,7 @@ class Data:
         if isinstance(a, np.ndarray):
             return np.asarray(a[numbers])
         taken = array_namespace(a).take(a, self._backend.asarray(numbers), axis=0)
-        return self._backend.to_numpy(taken)
+        return self._backend.to_numpy(widened(taken))
 
     def batches(self, order: NDArray[Any], first: int) -> Iterator[Batch]:
         """Give the batches of an epoch, from the one of this number on.

@@ -14,7 +14,7 @@ from xpnet.distributed import Ranks
 from xpnet.functional._array import Array, array_namespace, sum_dtype
 from xpnet.networks import Network
 from xpnet.training.checks import checked_data
-from xpnet.training.data import Data
+from xpnet.training.data import Data, widened
 from xpnet.training.step import Carry, scores
 
 __all__ = ["Evaluation", "Metric", "evaluate", "find_metrics"]
@@ -85,7 +85,7 @@ class Evaluation:
         y, rows = self.scores(carry), self._data.rows
         if self._ranks.size == 1:
             return self._measured(y, rows, self._metrics)
-        y = self._ranks.gather_rows(self._backend.to_numpy(y), rows)
+        y = self._ranks.gather_rows(self._backend.to_numpy(widened(y)), rows)
         measured = None if y is None else self._measured(self._backend.asarray(y), rows, self._metrics)
         return self._ranks.broadcast(measured)
 

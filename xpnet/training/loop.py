@@ -134,6 +134,8 @@ def fit(
     """
     with ExitStack() as stack:
         ranks = comm if isinstance(comm, Ranks) else stack.enter_context(Ranks(comm))
+        ranks.check()
+        stack.push(ranks.told)
         epochs = whole_number("fit", "epochs", epochs)
         batch_size = whole_number("fit", "batch_size", batch_size)
         check_settings(network, optimizer, validation, metrics, early_stopping, callbacks, checkpoints,
@@ -187,7 +189,7 @@ def fit(
             training_step(fast, with_kernels(optimizer, backend), shared, together),
             donate=True, record=network.is_recordable() and getattr(optimizer, "recordable", False))
         own = ranks.part(batch_size)
-        stack.enter_context(backend.threads_for(operations(network, own.stop - own.start), ranks.neighbours))
+        stack.enter_context(backend.threads_for(operations(network, own.stop - own.start), ranks.sharing))
         places = shared_checkpoints(checkpoints, ranks)
         if places is not None:
             if resume and places.newest() is None:

@@ -53,11 +53,6 @@ class Pace:
         self._next_look = self._next_copy = 0.0
         self._last, self._steps, self._left = time.perf_counter(), 1, 1
 
-    @property
-    def interrupted(self) -> bool:
-        """Whether all ranks act on an interrupt, at the same step."""
-        return self._interrupts.agreed
-
     def after_step(self) -> Due:
         """Tell what is due; if an interrupt has come to some rank, act on it in all."""
         if self._ranks.size > 1:

@@ -114,6 +114,8 @@ def training_step(
         batch = gathered(arrays, rows, shared)
         bound = network.bind(carry["params"], carry["state"], carry["counter"])
         loss, grads = bound.loss_and_gradient(batch["x"], batch["t"], batch.get("weight"))
+        if together is not None:
+            together.check_asked(network)
         params, optimizer_state = optimizer.update(
             carry["params"], grads, carry["optimizer"], stack_axes=axes
         )

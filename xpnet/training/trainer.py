@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, NoReturn
 
 import numpy as np
@@ -79,7 +80,7 @@ class Trainer:
         self._ranks, self._pace, self._wait = ranks, pace, wait
         self._part = ranks.part(batch_size)
         self._start = time.perf_counter() - run.seconds
-        self._verified: tuple[Carry, int]
+        self._verified: tuple[Carry, int] = run.carry, run.steps
         """A copy of what was seen to be finite, and how many steps of the epoch had led there."""
 
     def train(self, last: int) -> None:
@@ -93,13 +94,14 @@ class Trainer:
                 going = self._epoch()
                 if not going or run.epoch > last:
                     self._save()
+                    self._pace.after_epoch()
             self._hold(run.result)
         except NonFiniteLossError:
             raise
         except BaseException as error:
             if isinstance(error, MemoryError):
                 traceback.clear_frames(error.__traceback__)  # which hold what filled the memory
-            if self._ranks.size > 1 and not self._pace.interrupted:
+            if self._ranks.size > 1 and not self._ranks.agreed:
                 self._end_alone(error)
             run.publish()
             if run.has_begun and self._is_sound():
@@ -176,15 +178,18 @@ class Trainer:
         if run.has_begun:
             self._hold(run.carry)
             if isinstance(self._checkpoints, SharedCheckpoints) and (own := self._checkpoints.alone()):
-                run.save(own, time.perf_counter() - self._start)
+                with suppress(OSError, MemoryError):  # the error that is known says more
+                    run.save(own, time.perf_counter() - self._start)
         failure = self._ranks.failure
         if failure is not None and not isinstance(error, RankError):  # told by way of the library
             raise failure from None
         raise error
+
     def _error(self, order: NDArray[Any], losses: NDArray[Any], alive: NDArray[Any]
                ) -> NonFiniteLossError:
         """Go the steps again from what was last seen to be finite, and say where it went wrong."""
         self._run.keep()
+        self._ranks.agreed = True
         epoch, axes = self._run.epoch, self._network.stack_axes
         carry, first = self._verified
         if alive.all():
