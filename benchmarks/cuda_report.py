@@ -71,13 +71,27 @@ WITHOUT = """
 - CuPy 14.2.0 (`cupy-cuda13x`) installs and imports on a machine without a GPU, and
   `--device cuda` then ends with one line and status 2; so it does without CuPy;
 - the functions of CuPy's namespace that xpnet calls exist (`array_api_compat.cupy`, CuPy 14.2.0),
-  and `ndarray.mT`.
+  and `ndarray.mT`;
+- NCCL 2.32.3 (`nvidia-nccl-cu13`) loads with CuPy 14.2.0 there, and has the functions and constants that xpnet calls.
 """
 
 SEVERAL = """
 `get_backend("cuda:1")` makes that GPU the current one, because some creation functions of CuPy ignore `device=`.
 With one GPU, training on another, arrays of two, and a GPU without access to another's memory cannot be met:
 {several}.
+
+Several processes train one network, each on a GPU of its own ([distributed.md](distributed.md)):
+
+```
+pip install -e ".[train,mpi,cuda13]" nvidia-nccl-cu13
+mpiexec -n 8 python scripts/train.py --distributed --device cuda
+```
+
+They find each other by MPI and add up by NCCL, on a stream of its own beside that of the layers, within the graph of
+a step. **Unverified** on GPUs: nothing has run by NCCL itself. On the stand-in, sums are done as late as something
+waits for them, so that what reads or writes too soon shows; 2 and 3 ranks there learn what one learns, to 1e-12 of
+the largest weight in float64, and end when one of them fails. `pytest -m cuda` runs as many ranks as there are GPUs
+for, and one on one GPU.
 """
 
 CARE = """

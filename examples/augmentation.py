@@ -40,7 +40,9 @@ class FlipAndShift(RandomLayer):
         if not train_flg:
             return x
         xp = array_namespace(x)
-        bits = random_bits(self.next_counter(x), self.stream, (3, x.shape[-4]))
+        rows = x.shape[-4]
+        bits = random_bits(self.next_counter(x), self.stream, (3, self.batch_rows or rows))
+        bits = bits[..., self.first_row:self.first_row + rows]  # where several ranks share a batch
         bits = bits[(None,) * (x.ndim - bits.ndim - 2) + (...,)]  # for networks that share a seed
         width = 2 * self.shift + 1
         down, right = (bits[..., k, :] % width - self.shift for k in (0, 1))

@@ -10,6 +10,7 @@ import operator
 import os
 import signal
 import sys
+import traceback
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
     from xpnet import Backend
+    from xpnet.distributed import Ranks
 
 # Until run() begins, Ctrl-C ends the program at once, without a traceback of its imports.
 heeds_interrupts = signal.getsignal(signal.SIGINT) is signal.default_int_handler
@@ -24,12 +26,50 @@ if heeds_interrupts:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
+_joined: Ranks | None = None
+"""The ranks that this process has joined, of which one speaks for all."""
+
+
+STARTED = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE")
+"""How many processes MPICH's and Open MPI's `mpiexec` have started, in the environment."""
+
+
+def join() -> Ranks:
+    """Join the other ranks, if `--distributed` asks for it."""
+    global _joined
+    from xpnet.distributed import Ranks
+
+    asked = any("--distributed".startswith(option) for option in sys.argv if len(option) > len("--d"))
+    started = next((int(os.environ[name]) for name in STARTED if name in os.environ), 1)
+    if started > 1 and not asked:
+        warnings.warn(f"mpiexec has started {started} of these, and each trains by itself: --distributed trains together",
+                      stacklevel=2)
+    _joined = Ranks.world() if asked else Ranks()
+    return _joined
+
+
+def complain(program: str, text: str) -> None:
+    """Say what is wrong; of several ranks, one says it."""
+    said = text if _joined is None else _joined.settle(text)
+    if said is not None:
+        print(f"{program}: {said}", file=sys.stderr, flush=True)
+    if _joined is not None:
+        _joined.abort(2)
+        _joined.close()
+
+
 class Parser(argparse.ArgumentParser):
-    """A parser that complains in one line."""
+    """A parser that complains in one line, and of several ranks on one."""
+
+    def print_help(self, file: Any = None) -> None:
+        """Print the help."""
+        if _joined is None or _joined.rank == 0:
+            super().print_help(file)
 
     def error(self, message: str) -> NoReturn:
         """Say what is wrong and leave with status 2."""
-        self.exit(2, f"{self.prog}: {message} (--help lists the options)\n")
+        complain(self.prog, f"{message} (--help lists the options)")
+        self.exit(2)
 
 
 def whole_number(least: int) -> Callable[[str], int]:
@@ -103,11 +143,16 @@ def add_seed_option(parser: argparse.ArgumentParser) -> None:
                         help="of all that is random (default: %(default)s)")
 
 
-def find_backend(options: argparse.Namespace) -> Backend:
-    """Find the backend that the options ask for, ready for their dtype."""
+def find_backend(options: argparse.Namespace, ranks: Ranks | None = None) -> Backend:
+    """Find the backend that the options ask for, ready for their dtype; of several ranks, on a GPU each."""
     from xpnet import get_backend
 
-    parts = [part for part in (options.backend, options.device) if part]
+    device = options.device
+    if ranks is not None and ranks.size > 1 and device and device.startswith("cuda"):
+        if device != "cuda":
+            raise ValueError(f"--distributed gives each rank a GPU, the first the first: --device cuda; got {device}")
+        device = f"cuda:{ranks.local}"
+    parts = [part for part in (options.backend, device) if part]
     backend = get_backend(":".join(parts) or "cpu")
     if options.dtype == "float64":
         backend.enable_float64()
@@ -160,12 +205,23 @@ def run(main: Callable[[], int]) -> NoReturn:
     except BrokenPipeError:  # who read the output has gone; as if the signal had ended it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status = 128 + 13
+        if _joined is not None and _joined.size > 1:
+            complain(program, "nobody reads what is said any more")
     except KeyboardInterrupt as error:
-        print(f"{program}: interrupted", file=sys.stderr)
+        complain(program, "interrupted")
         status = status_of(error)
     except (ValueError, OSError, ImportError, MemoryError, RuntimeError) as error:
-        print(f"{program}: {describe(error)}", file=sys.stderr)
+        complain(program, describe(error))
         status = 2
+    except Exception as error:
+        if _joined is None or _joined.size == 1:
+            raise
+        traceback.print_exc()
+        complain(program, describe(error))  # else the others would wait
+        status = 1
+    finally:
+        if _joined is not None:
+            _joined.close()
     raise SystemExit(status)
 
 
@@ -176,7 +232,6 @@ def status_of(error: KeyboardInterrupt) -> int:
 
 def describe(error: BaseException) -> str:
     """Say in one line what went wrong."""
-    if isinstance(error, OSError) and error.strerror and error.filename is not None:
-        return f"{error.filename}: {error.strerror}"
-    message = " ".join(str(error).split()) or type(error).__name__
-    return f"not enough memory: {message}" if isinstance(error, MemoryError) else message
+    from xpnet import distributed
+
+    return distributed.describe(error)

@@ -20,6 +20,7 @@ from _command import (
     check_installed,
     find_backend,
     folder,
+    join,
     positive,
     run,
     share,
@@ -31,6 +32,7 @@ from _command import (
 import xpnet
 from xpnet import Backend, Checkpoints, EarlyStopping, History, Network, NonFiniteLossError
 from xpnet.datasets import class_names
+from xpnet.distributed import Ranks, check_alike
 from xpnet.functional import softmax
 from xpnet.training import draw_curves, draw_predictions
 from xpnet.training.atomic import atomic_path
@@ -43,9 +45,11 @@ RATES = {"sgd": 0.5, "momentum": 0.1, "nesterov": 0.1, "adagrad": 0.05}
 """The learning rates to begin with; of the others 0.001."""
 AT_ANY_TIME = ("backend", "device", "tf32", "data_dir", "lr", "epochs", "patience")
 """What a run that is resumed may go on with otherwise."""
+OF_ONE_CALL = ("out", "resume", "quiet", "no_plot", "distributed")
+"""What is no part of a run."""
 
 
-def options() -> argparse.Namespace:
+def options(ranks: Ranks) -> argparse.Namespace:
     """Read the command line; what a run that is resumed was begun with counts where it is silent."""
     parser = Parser(description=__doc__)
     add_backend_options(parser, dtype="float32")
@@ -76,13 +80,18 @@ def options() -> argparse.Namespace:
                         help="the run's folder (default: a new one in runs/)")
     parser.add_argument("--resume", metavar="DIR", type=folder,
                         help="go on with the run in this folder, from its last checkpoint")
+    parser.add_argument("--distributed", action="store_true",
+                        help="train together with all that mpiexec started, each rank on its part of a batch")
+    parser.add_argument("--sync-batchnorm", action=argparse.BooleanOptionalAction, default=True,
+                        help="normalise by the whole batch, not by each rank's part (default: yes)")
     parser.add_argument("--no-plot", action="store_true", help="draw no pictures")
     parser.add_argument("--quiet", action="store_true", help="print the last line only")
     chosen = parser.parse_args()
+    check_alike(ranks, {f"--{name.replace('_', '-')}": str(value) for name, value in vars(chosen).items()})
     if chosen.resume is not None:
         if chosen.out is not None:
             parser.error("--resume goes on in its own folder: leave out --out")
-        kept = options_of(chosen.resume)
+        kept = ranks.first(options_of, chosen.resume)
         parser.set_defaults(**kept)
         chosen = parser.parse_args()
         for name, value in kept.items():
@@ -125,53 +134,68 @@ def make_network(chosen: argparse.Namespace, shape: tuple[int, ...], backend: Ba
 
 def main() -> int:
     """Train, and say how well it went."""
-    chosen = options()
-    backend = find_backend(chosen)
+    ranks = join()
+    chosen = options(ranks)
+    backend = find_backend(chosen, ranks)
+    ranks.first(find_dataset, chosen.dataset, chosen.data_dir)  # rank 0 alone downloads what is missing
     train, test = xpnet.load_mnist(flatten=False, dataset=chosen.dataset, data_dir=chosen.data_dir,
                                    backend=backend)
     network = make_network(chosen, tuple(train[0].shape[1:]), backend)
     check_installed("safetensors", *["tqdm"] * (not chosen.quiet),
                     *["matplotlib"] * (not chosen.no_plot))
-    out, created = (chosen.resume, []) if chosen.resume else prepare(chosen.out, chosen.dataset)
+    out, *created = [chosen.resume] if chosen.resume else map(Path, ranks.first(
+        prepare, chosen.out, chosen.dataset))
     history = History()
     start = time.perf_counter()
     status = 0
     about = {"dataset": chosen.dataset}
     checkpoints = Checkpoints(out / "checkpoints")
     try:
-        resumes = chosen.resume is not None and checkpoints.newest() is not None
-        write_options(out, chosen)
+        resumes = ranks.first(lambda: chosen.resume is not None and checkpoints.newest() is not None)
+        ranks.first(write_options, out, chosen)
         optimizer = getattr(xpnet, OPTIMIZERS[chosen.optimizer])(chosen.lr)
         xpnet.fit(network, *train, optimizer=optimizer, epochs=chosen.epochs,
                   batch_size=chosen.batch_size, seed=chosen.seed, validation=test,
                   early_stopping=EarlyStopping(chosen.patience, "accuracy") if chosen.patience else None,
                   checkpoints=checkpoints, resume=resumes,
-                  progress=not chosen.quiet, history=history)
+                  progress=not chosen.quiet, history=history, comm=ranks,
+                  sync_batchnorm=chosen.sync_batchnorm)
     except KeyboardInterrupt as interrupt:
         if resumes and not history.epochs:  # what was learnt may not have been read yet
             raise
         status = status_of(interrupt)
     except BaseException as error:
         if isinstance(error, NonFiniteLossError) and history.epochs:
-            save(out, network, history, about)
+            if ranks.rank == 0:
+                save(out, network, history, about)
             raise NonFiniteLossError(f"{error}; what was learnt before is in {out}") from None
-        if not chosen.resume and checkpoints.newest() is None:
+        if ranks.rank == 0 and not chosen.resume and checkpoints.newest() is None:
             with suppress(OSError):
                 forget(out, created)
         raise
+
+    def conclude() -> None:
+        accuracy = xpnet.evaluate(network, *test)["accuracy"]
+        save(out, network, history, {**about, "accuracy": accuracy})
+        stopped = "interrupted, " if status else ""
+        print(f"{stopped}test accuracy {accuracy:.4f} after {len(history.epochs)} epochs, {seconds:.1f} s, "
+              f"{out}", flush=True)
+        if not chosen.no_plot:
+            draw(out, network, history, backend, chosen.dataset, test)
+
     seconds = time.perf_counter() - start
-    accuracy = xpnet.evaluate(network, *test)["accuracy"]
-    save(out, network, history, {**about, "accuracy": accuracy})
-    stopped = "interrupted, " if status else ""
-    print(f"{stopped}test accuracy {accuracy:.4f} after {len(history.epochs)} epochs, {seconds:.1f} s, "
-          f"{out}", flush=True)
-    if not chosen.no_plot:
-        draw(out, network, history, backend, chosen.dataset, test)
+    ranks.first(conclude)
+    ranks.close()
     return status
 
 
-def prepare(out: Path | None, dataset: str) -> tuple[Path, list[Path]]:
-    """Make the run's folder, or refuse it before any work is done; give the folders it made."""
+def find_dataset(dataset: str, data_dir: str | None) -> None:
+    """Read a data set, to see that it is there."""
+    xpnet.load_mnist(dataset=dataset, data_dir=data_dir)
+
+
+def prepare(out: Path | None, dataset: str) -> list[str]:
+    """Make the run's folder, or refuse it before any work is done; give it, and the folders it made."""
     if out is None:
         out = first = Path("runs", time.strftime(f"{dataset}-%Y%m%d-%H%M%S"))
         parent = [] if out.parent.exists() else [out.parent]
@@ -179,7 +203,7 @@ def prepare(out: Path | None, dataset: str) -> tuple[Path, list[Path]]:
         for number in itertools.count(2):
             with suppress(FileExistsError):
                 out.mkdir()
-                return out, [out, *parent]
+                return [*map(str, (out, out, *parent))]
             out = first.with_name(f"{first.name}-{number}")  # another began in the same second
     for name in RESULTS:
         if (out / name).exists():
@@ -188,13 +212,13 @@ def prepare(out: Path | None, dataset: str) -> tuple[Path, list[Path]]:
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=out):
         pass
-    return out, created
+    return [*map(str, (out, *created))]
 
 
 def write_options(out: Path, chosen: argparse.Namespace) -> None:
     """Write what --resume is to go on with."""
     kept = {name: value for name, value in vars(chosen).items()
-            if name not in ("out", "resume", "quiet", "no_plot")}
+            if name not in OF_ONE_CALL}
     with atomic_path(out / "options.json") as path:
         path.write_text(json.dumps(kept, indent=1) + "\n")
 

@@ -9,6 +9,7 @@ os.environ["SCIPY_ARRAY_API"] = "1"  # before SciPy is imported: scikit-learn di
 from collections.abc import Iterator
 from pathlib import Path
 
+import on_ranks
 import pytest
 from shell import Shell
 from variants import VARIANTS, Variant, make, missing, params
@@ -21,9 +22,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     reasons = {variant: missing(variant) for variant in VARIANTS}
     tested = ", ".join(variant for variant, reason in reasons.items() if reason is None)
     terminalreporter.write_line(f"array libraries tested: {tested}")
-    for variant, reason in reasons.items():
+    for name, reason in (*reasons.items(), ("several ranks", on_ranks.MISSING)):
         if reason is not None:
-            terminalreporter.write_line(f"skipped: {variant}: {reason}")
+            terminalreporter.write_line(f"skipped: {name}: {reason}")
 
 
 @pytest.fixture(params=params(*VARIANTS))

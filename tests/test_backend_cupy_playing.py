@@ -65,7 +65,7 @@ def test_why_there_are_no_graphs_is_said_once(xp: Variant, monkeypatch: pytest.M
 
 def test_numbers_are_given_side_by_side_and_read_at_one_go(xp: Variant) -> None:
     from xpnet_backends.cupy_backend import _adjacent
-    from xpnet_backends.cupy_playing import ROOM
+    from xpnet_backends.cupy_results import ROOM
 
     f = played(xp, lambda x: xp.namespace.sum(x))
     found = [f(xp.asarray([1.0 * k, 1.0])) for k in range(ROOM + 10)]

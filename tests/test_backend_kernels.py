@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import subprocess
 import sys
@@ -181,9 +182,13 @@ def test_dropout_masks_are_those_of_the_definition(at_work: tuple[Variant, Kerne
             for ratio, stream in ((0.3, 0), (0.0, 7), (0.999, 2**32 - 1)):
                 host = np.array(counter, "int32")
                 expected = functional.dropout_mask(host, stream, shape, ratio, np.dtype(dtype))
-                found = kernels["dropout_mask"](
-                    variant.asarray(host), stream, shape, ratio, variant.backend.dtype(dtype))
+                of = variant.backend.dtype(dtype)
+                found = kernels["dropout_mask"](variant.asarray(host), stream, shape, ratio, of)
                 variant.check(found, expected, rtol=0)
+                for first in (1, 8, 4 * 5 + 2):  # of a batch of which these are the last rows
+                    whole = functional.dropout_mask(host, stream, (first + math.prod(shape),), ratio, np.dtype(dtype))
+                    found = kernels["dropout_mask"](variant.asarray(host), stream, shape, ratio, of, first=first)
+                    variant.check(found, whole[..., first:].reshape(*host.shape[:-1], *shape), rtol=0)
 
 
 def test_padding_gets_no_gradient_where_all_is_minus_infinity(at_work: tuple[Variant, Kernels]) -> None:
@@ -503,7 +508,10 @@ def test_threads_are_as_the_environment_says(
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    assert thread_count.__wrapped__() == (threads or processors)
+    assert thread_count() == (threads or processors)
+    if threads is None:
+        with make("numpy").backend.threads_for(1e12, processes=2):  # which share the processors
+            assert thread_count() == max(1, (processors or 1) // 2)
 
 
 def test_work_is_shared_without_gaps_and_its_errors_come_out(threads: Any) -> None:

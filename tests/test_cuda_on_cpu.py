@@ -243,6 +243,106 @@ def a_graphs_memory_is_not_kept_by_the_graph() -> None:
         assert_array_equal(others.get(), [2, 3])  # as on a GPU: the graph wrote into it
 
 
+# Sums over GPUs
+
+
+def communicator() -> Any:
+    nccl = cupy().cuda.nccl
+    return nccl.NcclCommunicator(1, nccl.get_unique_id(), 0)
+
+
+def sums_are_done_when_something_waits_for_them() -> None:
+    cp, nccl = cupy(), communicator()
+    side = cp.cuda.Stream(non_blocking=True)
+    x, y = cp.asarray([1.0, 2.0]), cp.full(2, np.nan)
+
+    def begin() -> Any:
+        begun, done = cp.cuda.Event(), cp.cuda.Event()
+        begun.record()
+        side.wait_event(begun)
+        nccl.allReduce(x.data.ptr, y.data.ptr, 2, 8, 0, side.ptr)
+        done.record(side)
+        return done
+
+    for wait in (cp.cuda.get_current_stream().wait_event, lambda done: done.synchronize(), lambda done: done.done,
+                 lambda _: side.synchronize(), lambda _: cp.cuda.Device().synchronize(), lambda _: side.use()):
+        y.fill(np.nan)
+        done = begin()
+        assert np.isnan(y.get()).all()  # which does not wait for the other stream
+        x += 1  # too soon, and it shows
+        wait(done)
+        assert_array_equal(y.get(), x.get())
+        cp.cuda.Stream.null.use()
+    stream = cp.cuda.Stream(non_blocking=True)
+    with stream:
+        stream.begin_capture()
+        y += 1
+        done = begin()
+        assert side.is_capturing()
+        x += 1
+        stream.wait_event(done)
+        y *= 10
+        graph = stream.end_capture()
+        assert not side.is_capturing()
+    before = x.get()
+    for launch in (1, 2):
+        graph.launch()
+        assert_array_equal(y.get(), 10 * (before + launch))
+    assert "ncclDevKernel_AllReduce" in graph.debug_dot_str()
+    assert "WAIT" not in graph.debug_dot_str()
+    with pytest.raises(RuntimeError, match="would wait for ever: a graph"):
+        nccl.destroy()
+    del graph
+    nccl.destroy()
+
+
+def sums_are_refused_as_cuda_and_nccl_do() -> None:
+    cp, nccl, host = cupy(), communicator(), np.ones(2)
+    CUDARuntimeError, NcclError = cp.cuda.runtime.CUDARuntimeError, cp.cuda.nccl.NcclError
+    side, x = cp.cuda.Stream(non_blocking=True), cp.ones(2)
+    address = x.data.ptr
+    for arguments, error, words in (
+        ((host.ctypes.data, address, 2, 8, 0, side.ptr), ValueError, "not memory of an array"),
+        ((address, address, 2000, 8, 0, side.ptr), ValueError, "2000|16000"),
+        ((address, address, 2, 11, 0, side.ptr), NcclError, "invalid argument"),
+        ((address, address, 2, 8, 1, side.ptr), NcclError, "invalid argument"),
+        ((address, address, 2, 8, 0, 12345), NcclError, "cuda error"),
+    ):
+        with pytest.raises(error, match=words):
+            nccl.allReduce(*arguments)
+    y = cp.ones(2)
+    nccl.allReduce(y.data.ptr, address, 2, 8, 0, side.ptr)
+    del y
+    cp.get_default_memory_pool().free_all_blocks()
+    with pytest.raises(ValueError, match="not memory of an array"):  # it was not held as long as it had to be
+        side.synchronize()
+    with pytest.raises(TypeError, match="expected bytes"):
+        cp.cuda.nccl.NcclCommunicator(1, tuple(range(128)), 0)
+
+    stream, event = cp.cuda.Stream(non_blocking=True), cp.cuda.Event()
+    with stream:
+        stream.begin_capture()
+        side.wait_event(stream.record())
+        nccl.allReduce(address, address, 2, 8, 0, side.ptr)
+        with pytest.raises(CUDARuntimeError, match="not ended in the same stream"):
+            side.end_capture()
+        with pytest.raises(CUDARuntimeError, match="unjoined work"):
+            stream.end_capture()
+        event.record()
+        stream.begin_capture()
+        captured = stream.record()
+        with pytest.raises(CUDARuntimeError, match="uncaptured work in another stream"):
+            stream.wait_event(event)
+        with pytest.raises(CUDARuntimeError, match="due to a previous error"):
+            stream.end_capture()
+        for use in (side.wait_event, lambda event: event.done, lambda event: event.synchronize()):
+            with pytest.raises(CUDARuntimeError, match="last recorded in a capturing stream"):
+                use(captured)
+    nccl.abort()
+    with pytest.raises(NcclError, match="invalid argument"):
+        nccl.allReduce(address, address, 2, 8, 0, side.ptr)
+
+
 # Kernels
 
 
@@ -437,6 +537,7 @@ def needing(*promises: Promise, what: str, there: bool) -> list[Any]:
 @pytest.mark.parametrize("promise", [
     *needing(arrays_are_cupys, the_compute_path_is_held_to_the_standard, copies_to_the_host_are_counted,
              memory_is_a_pools, capturing_refuses_what_cuda_refuses, a_graphs_memory_is_not_kept_by_the_graph,
+             sums_are_done_when_something_waits_for_them, sums_are_refused_as_cuda_and_nccl_do,
              what="", there=True),
     *needing(devices_do_not_mix, captured_work_waits_for_its_launch, kernels_compute_what_they_say,
              kernels_are_called_as_cupy_wants, what="g++", there=shutil.which("g++") is not None),
@@ -448,7 +549,7 @@ def test_the_stand_in(apart: Callable[[Promise], str], promise: Promise) -> None
     assert not how, how
 
 
-@pytest.mark.parametrize(("hidden", "wanted"), [("0", "True 2"), ("", "False 0")])
+@pytest.mark.parametrize(("hidden", "wanted"), [("0,2,5", "True 3"), ("", "False 0")])
 def test_scripts_find_it(
     shell: Shell, monkeypatch: pytest.MonkeyPatch, hidden: str, wanted: str
 ) -> None:

@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from xpnet import DatasetError
-from xpnet.datasets import read_idx
+from xpnet.datasets import map_idx, read_idx
 from xpnet.datasets.idx import parse_idx
 
 # The type codes of yann.lecun.com/exdb/mnist, as struct packs them big-endian.
@@ -211,3 +211,31 @@ def test_images_and_labels_in_place_of_each_other(
 
 def test_dataset_error_is_a_value_error() -> None:
     assert issubclass(DatasetError, ValueError)
+
+
+@pytest.mark.parametrize("dtype", TYPES)
+def test_a_mapped_file_is_the_file_that_is_read(tmp_path: Path, dtype: str) -> None:
+    values = some((3, 4, 5), dtype)
+    (tmp_path / "some-idx").write_bytes(idx(values))
+    mapped = map_idx(tmp_path / "some-idx")
+    assert isinstance(mapped, np.memmap)
+    np.testing.assert_array_equal(mapped, values)
+    with pytest.raises(ValueError, match="read-only"):
+        mapped[0] = 0
+
+
+@pytest.mark.parametrize(("content", "words"), [
+    (gzip.compress(IMAGES), "compressed with gzip: only what lies in the file as it is can be mapped"),
+    (IMAGES[:-1], "truncated: 75 bytes, where its dimensions (3, 4, 5) make 76"),
+    (IMAGES + b"1", "too long: 77 bytes"), (b"PNG and more", "not an IDX file"), (b"", "too few for an IDX header"),
+    (header(8, 0, 4), "there is nothing to be mapped"),
+])
+def test_what_cannot_be_mapped(tmp_path: Path, content: bytes, words: str) -> None:
+    path = tmp_path / "some-idx"
+    path.write_bytes(content)
+    with pytest.raises(DatasetError) as caught:
+        map_idx(path)
+    assert str(path) in str(caught.value)
+    assert words in str(caught.value)
+    with pytest.raises(DatasetError, match="cannot be read: No such file"):
+        map_idx(tmp_path / "none")

@@ -6,6 +6,8 @@ import importlib.util
 import re
 from pathlib import Path
 
+import numpy as np
+import on_ranks
 import pytest
 from shell import ROOT, Shell
 from variants import installed
@@ -112,7 +114,7 @@ def test_the_guide_to_scikit_learn(shell: Shell) -> None:
     for module in ("sklearn", "torch"):
         if importlib.util.find_spec(module) is None:
             pytest.skip(f"{module} is not installed")
-    digits, tensors, stopping = blocks("python", "sklearn.md")
+    digits, tensors, stopping, _ = blocks("python", "sklearn.md")
     program = Path(shell.folder / "guide.py")
     program.write_text(digits + stopping + "print(mlp.score(X_test, y_test))\n")
     done = shell.python(program)
@@ -121,3 +123,30 @@ def test_the_guide_to_scikit_learn(shell: Shell) -> None:
     program.write_text(tensors)
     done = shell.python(program)
     assert (done.stdout, done.returncode) == ("cpu torch.float32\n", 0), done.stderr
+
+
+def test_the_guide_to_a_cluster(shell: Shell) -> None:
+    for module in ("sklearn", "distributed"):
+        if importlib.util.find_spec(module) is None:
+            pytest.skip(f"{module} is not installed")
+    program = Path(shell.folder / "guide.py")
+    program.write_text(blocks("python", "sklearn.md")[-1])
+    done = shell.python(program)
+    assert done.returncode == 0, done.stderr
+    found = re.fullmatch(r"\{'dropout': 0\.\d\} (0\.\d+)\n", done.stdout)
+    assert found is not None
+    assert float(found[1]) > 0.9
+
+
+@on_ranks.needs_ranks
+def test_the_guide_to_several_processes(shell: Shell) -> None:
+    program, mapped = blocks("python", "distributed.md")
+    (shell.folder / "program.py").write_text(program)
+    done = on_ranks.mpiexec(2, "-m", "mpi4py", "program.py", folder=shell.folder)
+    assert done.returncode == 0, done.stderr
+    assert re.fullmatch(r"0\.\d+ 2\n", done.stdout), done.stdout
+    np.save(shell.folder / "images.npy", np.zeros((3, 2)))
+    header = bytes([0, 0, 8, 2, 0, 0, 0, 3, 0, 0, 0, 2])
+    (shell.folder / "train-images-idx3-ubyte").write_bytes(header + bytes(6))
+    (shell.folder / "mapped.py").write_text(mapped + "print(x.shape)\n")
+    assert shell.python("mapped.py").stdout == "(3, 2)\n"

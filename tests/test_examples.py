@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import os
 import re
 import signal
 import subprocess
@@ -157,6 +158,45 @@ def test_scikit_learn_on_tensors(shell: Shell) -> None:
     where, right = done.stdout.splitlines()
     assert where == "weights torch.float32 on cpu, predictions on cpu"
     assert float(re.findall(r"0\.\d+", right)[-1]) > 0.94
+
+
+def test_a_cluster_finds_what_one_process_does(shell: Shell) -> None:
+    for library in ("sklearn", "distributed"):
+        pytest.importorskip(library)
+    with shell.within(60):
+        done = shell.python(EXAMPLES / "search_on_a_cluster.py")
+    assert done.returncode == 0, done.stderr
+    where, best = done.stdout.splitlines()
+    assert re.fullmatch(r"2 workers of tcp://127\.0\.0\.1:\d+", where)
+    alone = shell.python("-c", f"import sys; sys.path.insert(0, {str(EXAMPLES)!r})\n"
+                         "from search_on_a_cluster import said, searched; print(said(searched()))")
+    assert alone.stdout == f"{best}\n"
+    assert float(re.findall(r"0\.\d+", best)[-1]) > 0.94
+
+
+@pytest.mark.skipif(os.name != "posix", reason="only POSIX has signals")
+def test_ctrl_c_ends_the_workers(shell: Shell) -> None:
+    for library in ("sklearn", "distributed"):
+        pytest.importorskip(library)
+    # A process started in the background may have been told to ignore SIGINT.
+    heeding = ("import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); "
+               "os.execv(sys.executable, [sys.executable, *sys.argv[1:]])")
+    with subprocess.Popen([sys.executable, "-c", heeding, EXAMPLES / "search_on_a_cluster.py"], cwd=shell.folder,
+                          env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                          start_new_session=True) as search:
+        assert search.stdout is not None
+        assert search.stdout.readline().startswith("2 workers of ")
+        os.killpg(search.pid, signal.SIGINT)  # as a terminal does: the workers get it, too
+        said, wrong = search.communicate(timeout=60)  # which ends when all that hold its pipes have ended
+    assert (said, wrong, search.returncode) == ("", "", 130)
+
+
+def test_a_scheduler_that_is_not_there(shell: Shell) -> None:
+    for library in ("sklearn", "distributed"):
+        pytest.importorskip(library)
+    done = shell.python(EXAMPLES / "search_on_a_cluster.py", "--scheduler", "nowhere")
+    assert done.returncode == 2
+    assert done.stderr.endswith("error: --scheduler nowhere: missing port number in address 'nowhere'\n")
 
 
 @pytest.mark.parametrize("backend", params("numpy", "torch", "jax", "cupy"))

@@ -5,7 +5,7 @@ import pytest
 from variants import Variant, installed
 
 from xpnet.functional import affine
-from xpnet.functional._array import array_namespace, reshape, unbroadcast
+from xpnet.functional._array import array_namespace, joined, reshape, unbroadcast
 
 
 def test_namespace_is_that_of_the_arrays(xp: Variant) -> None:
@@ -69,3 +69,9 @@ def test_unbroadcast_sums_what_was_broadcast(
         one[i] = 1
         expected[i] = np.sum(g * one)
     xp.check(xp.run(lambda g: unbroadcast(g, shape), g), expected, rtol=1e-13, atol=1e-14)
+
+
+@pytest.mark.parametrize("count", [1, 8, 9, 64, 65])
+def test_any_number_of_arrays_is_joined(xp: Variant, count: int) -> None:
+    vectors = [np.arange(k % 3, dtype="float32") + k for k in range(count)]
+    xp.check(xp.run(lambda *arrays: joined(arrays), *vectors), np.concatenate(vectors), rtol=0)

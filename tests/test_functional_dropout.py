@@ -15,6 +15,14 @@ def test_a_mask_keeps_what_is_drawn_at_the_ratio_or_above(xp: Variant) -> None:
     xp.check(mask, random_bits(COUNTERS, 7, (3, 5)) >= 0.3 * 65536, dtype="float32", rtol=0)
 
 
+def test_a_part_of_a_mask_is_that_of_the_whole(xp: Variant) -> None:
+    float32 = xp.namespace.float32
+    whole = dropout_mask(COUNTERS, 7, (9, 5), 0.3, np.float32)
+    for row in (0, 1, 4, 8, 9):
+        part = xp.run(lambda c, row=row: dropout_mask(c, 7, (9 - row, 5), 0.3, float32, first=5 * row), COUNTERS)
+        xp.check(part, whole[:, row:], rtol=0)
+
+
 def test_ratios_and_dtypes() -> None:
     bits = random_bits(COUNTERS[0], 7, (3, 5))
     for ratio in (0, 0.5, 1):

@@ -110,6 +110,16 @@ def test_the_first_numbers_are_the_same_for_every_shape() -> None:
     np.testing.assert_array_equal(drawn(5, 6, 7, 1001)[:99], drawn(5, 6, 7, 99))
 
 
+@pytest.mark.parametrize("first", [0, 1, 3, 4, 6, 401])
+def test_a_part_is_that_of_the_whole(xp: Variant, first: int) -> None:
+    counter = counters((5, 6), (7, 8))
+    for shape in ((3, 5), (1,), (0, 2)):
+        part = xp.run(lambda c, shape=shape: random_bits(c, 9, shape, first=first), counter)
+        size = math.prod(shape)
+        whole = np.stack([expected(*of, 9, (first + size,)) for of in ((5, 6), (7, 8))])
+        xp.check(part, whole[:, first:].reshape(2, *shape), rtol=0)
+
+
 @pytest.mark.skipif(not installed("jax"), reason="jax is not installed")
 def test_jax_without_64_bits() -> None:
     import jax

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -25,18 +26,17 @@ def affine_chain(x: Any, Ws: list[Any], bs: list[Any]) -> tuple[Any, Any]:
     return hidden[-1][0], (hidden, bs)
 
 
-def affine_chain_backward(dout: Any, handed: Any, Ws: list[Any], *, with_dx: bool) -> tuple[Any, Any, Any]:
+def affine_chain_backward(
+    dout: Any, handed: Any, Ws: list[Any], found: Callable[[int, Any, Any], None], *, with_dx: bool
+) -> Any:
     calls.append("backward" if with_dx else "backward without dx")
     hidden, bs = handed
-    dWs: list[Any] = []
-    dbs: list[Any] = []
     for k in reversed(range(len(Ws))):
         if k < len(Ws) - 1:
             dout = relu_backward(dout, hidden[k + 1][0])
         dout, dW, db = affine_backward(dout, hidden[k][1], Ws[k], bs[k])
-        dWs.insert(0, dW)
-        dbs.insert(0, db)
-    return dout if with_dx else None, dWs, dbs
+        found(k, dW, db)
+    return dout if with_dx else None
 
 
 KERNELS = {f.__name__: f for f in (affine_chain, affine_chain_backward)}
@@ -120,6 +120,22 @@ def test_backward_gives_dx_and_asks_for_none_in_training() -> None:
     assert calls == ["forward", "backward", "forward", "backward without dx"]
     with pytest.raises(ValueError, match=r"wants dout of shape \(5, 3\); got \(5, 2\)"):
         fast.backward(dout[:, :2])
+
+
+def test_gradients_are_told_of_one_by_one() -> None:
+    _, fast = chain()
+    told: list[Layer] = []
+
+    def tell(layer: Affine) -> None:
+        told.append(layer)
+        assert [leaf.dW is not None for leaf in affines] == [len(told) == 2, True]
+
+    affines = [leaf for leaf in fast.leaves() if isinstance(leaf, Affine)]
+    part, = fast.layers.values()
+    vars(part)["has_gone_backward"] = tell
+    fast.forward(np.ones((5, 4)))
+    fast.backward(np.ones((5, 3)))
+    assert told == affines[::-1]
 
 
 def test_what_is_no_plain_batch_of_rows_goes_through_the_layers() -> None:

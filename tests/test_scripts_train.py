@@ -31,7 +31,7 @@ def history(folder: Path) -> list[dict[str, float]]:
     with (folder / "history.csv").open(newline="") as file:
         table = csv.DictReader(file)
         assert table.fieldnames == [
-            "epoch", "loss", "validation loss", "accuracy", "seconds", "samples per second"]
+            "epoch", "loss", "validation loss", "accuracy", "seconds", "samples per second", "ranks"]
         return [{name: float(value) for name, value in row.items()} for row in table]
 
 

@@ -86,7 +86,7 @@ def test_what_are_no_real_numbers(dtype: str) -> None:
     for name, a in (("x", np.zeros((60, 2), dtype)), ("t", np.zeros(60, dtype))):
         data = {"x": np.zeros((60, 2)), "t": T, name: a}
         with pytest.raises(TypeError, match=f"training data: real numbers wanted; {name} is of"):
-            checked_data("training", affine(None), **data, weight=None)
+            checked_data("training", affine(None), data["x"], data["t"], None)
 
 
 @pytest.mark.parametrize("variant", params("torch", "jax"))

@@ -137,8 +137,8 @@ def test_only_steps_since_the_last_look_are_gone_again(
             taken.append(1)
             return super().update(*args, **options)
 
-    monkeypatch.setattr("xpnet.training.trainer.INTERVAL", interval)
-    monkeypatch.setattr("xpnet.training.trainer.SHARE", float("inf"))
+    monkeypatch.setattr("xpnet.training.pace.INTERVAL", interval)
+    monkeypatch.setattr("xpnet.training.pace.SHARE", float("inf"))
     with pytest.raises(NonFiniteLossError, match="at step 5 the optimiser's update"):
         train(network(make("numpy")), *on_numpy(), optimizer=Counting(5))
     assert len(taken) == updates

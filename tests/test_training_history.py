@@ -12,7 +12,7 @@ from xpnet.training import Epoch
 
 HISTORY = History([
     Epoch(1, 2.302585093, {"loss": 2.25, "accuracy": 0.5}, 0.25, 123456.789),
-    Epoch(2, 0.0001234567891, {"loss": 0.5, "accuracy": 0.9375}, 0.5, 200000.0),
+    Epoch(2, 0.0001234567891, {"loss": 0.5, "accuracy": 0.9375}, 0.5, 200000.0, ranks=3),
     Epoch(3, 1e-12, {"loss": 1e-9, "accuracy": 1.0}, 3600.5, 1e9),
 ])
 STACK = History([
@@ -32,8 +32,9 @@ def table(history: History, folder: Path) -> list[dict[str, str]]:
 def test_history_as_csv(tmp_path: Path) -> None:
     rows = table(HISTORY, tmp_path)
     assert list(rows[0]) == [
-        "epoch", "loss", "validation loss", "accuracy", "seconds", "samples per second"]
+        "epoch", "loss", "validation loss", "accuracy", "seconds", "samples per second", "ranks"]
     assert [row["epoch"] for row in rows] == ["1", "2", "3"]
+    assert [row["ranks"] for row in rows] == ["1", "3", "1"]
     for row, epoch in zip(rows, HISTORY.epochs, strict=True):
         for name, value in (
             ("loss", epoch.loss), ("validation loss", epoch.validation["loss"]),
@@ -46,7 +47,7 @@ def test_history_as_csv(tmp_path: Path) -> None:
 def test_history_without_validation_or_epochs(tmp_path: Path) -> None:
     History([Epoch(1, 2.0, {}, 0.5, 100.0)]).write_csv(tmp_path / "one.csv")
     assert (tmp_path / "one.csv").read_text().splitlines() == [
-        "epoch,loss,seconds,samples per second", "1,2,0.5,100"]
+        "epoch,loss,seconds,samples per second,ranks", "1,2,0.5,100,1"]
     History().write_csv(tmp_path / "none.csv")
     assert (tmp_path / "none.csv").read_text().splitlines() == ["epoch"]
 

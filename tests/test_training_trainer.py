@@ -22,7 +22,7 @@ from test_training_loop import Breaking
 from variants import make
 
 from xpnet import SGD, Adam, Checkpoints, EarlyStopping, History
-from xpnet.training import trainer
+from xpnet.training import pace
 from xpnet.training.run import Run
 
 X, T = on_numpy()
@@ -82,7 +82,7 @@ class BreakingThenInterrupted(Breaking):
 def test_an_interrupt_does_not_keep_broken_parameters(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(trainer, "INTERVAL", 1e9)
+    monkeypatch.setattr(pace, "INTERVAL", 1e9)
     net = network(NUMPY)
     before = values(net)
     with pytest.raises(KeyboardInterrupt):
@@ -131,7 +131,7 @@ def test_an_interrupt_finds_an_epoch_in_the_history_that_is_done(
 class InterruptAt:
     """Raises KeyboardInterrupt before one of the bytecodes of the training's files."""
 
-    FILES = ("trainer.py", "run.py", "stopping.py", "data.py", "evaluation.py", "loop.py",
+    FILES = ("trainer.py", "pace.py", "run.py", "stopping.py", "data.py", "evaluation.py", "loop.py",
              "history.py", "step.py", "progress.py", "checkpoints.py", "atomic.py",
              "numpy_playing.py")
 
@@ -175,7 +175,7 @@ def whole_run(folder: Path, net: Any, **options: Any) -> History:
 def test_ctrl_c_at_any_moment_loses_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(trainer, "INTERVAL", 0.0)
+    monkeypatch.setattr(pace, "INTERVAL", 0.0)
     monkeypatch.setattr(os, "fsync", lambda file: None)
     net = deep_network(NUMPY)
     expected = whole_run(tmp_path / "whole", net)
@@ -285,7 +285,7 @@ def test_losses_are_read_seldom(monkeypatch: pytest.MonkeyPatch) -> None:
         return read(run)
 
     monkeypatch.setattr(Run, "read_losses", counted)
-    monkeypatch.setattr(trainer, "INTERVAL", 1e9)
+    monkeypatch.setattr(pace, "INTERVAL", 1e9)
     train(network(NUMPY), X, T)
     assert reads == [1, 6, 6, 6]  # once at the beginning, then at the end of each epoch
 

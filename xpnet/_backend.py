@@ -10,6 +10,7 @@ from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
+from xpnet._sums import HostSums, Messages, Sums
 from xpnet.functional._array import Array
 
 __all__ = ["Backend", "BackendError", "DeviceMemoryError", "Function"]
@@ -167,7 +168,7 @@ class Backend(ABC):
         """
         return nullcontext()
 
-    def threads_for(self, operations: float) -> AbstractContextManager[object]:
+    def threads_for(self, operations: float, processes: int = 1) -> AbstractContextManager[object]:
         """Let the library compute with as many threads as suit steps of so much work, within `with`.
 
         By default it computes with those it has.
@@ -176,8 +177,22 @@ class Backend(ABC):
         ----------
         operations : float
             Additions and multiplications of a step, roughly.
+        processes : int
+            How many such processes share this machine's processors.
         """
         return nullcontext()
+
+    def sums(self, messages: Messages) -> Sums:
+        """Give what adds up vectors over processes, within a function of `compile` as well.
+
+        By default it copies them to the host and back.
+
+        Parameters
+        ----------
+        messages : Messages
+            What carries vectors of the host from one process to another.
+        """
+        return HostSums(self, messages)
 
     def __eq__(self, other: object) -> bool:
         return type(self) is type(other) and self.device == getattr(other, "device", None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from xpnet.functional import affine as plain_affine
@@ -97,13 +97,13 @@ def affine_chain(x: Any, Ws: Sequence[Any], bs: Sequence[Any]) -> tuple[Any, Any
 
 
 def affine_chain_backward(
-    dout: Any, hidden: Sequence[tuple[Any, Any]], Ws: Sequence[Any], *, with_dx: bool
-) -> tuple[Any, list[Any], list[Any]]:
+    dout: Any, hidden: Sequence[tuple[Any, Any]], Ws: Sequence[Any], found: Callable[[int, Any, Any], None], *,
+    with_dx: bool,
+) -> Any:
     """Compute the gradients of `affine_chain`."""
-    dW, db = product_and_sums(hidden[-1][0].T, dout)
-    dWs, dbs = [dW], [db]
-    for k in range(len(Ws) - 1, 0, -1):
+    last = len(Ws) - 1
+    found(last, *product_and_sums(hidden[-1][0].T, dout))
+    for k in range(last, 0, -1):
         dout, db = product_into_relu(dout, Ws[k].T, *hidden[k])
-        dWs.insert(0, product(hidden[k - 1][0].T, dout))
-        dbs.insert(0, db)
-    return product(dout, Ws[0].T) if with_dx else None, dWs, dbs
+        found(k - 1, product(hidden[k - 1][0].T, dout), db)
+    return product(dout, Ws[0].T) if with_dx else None

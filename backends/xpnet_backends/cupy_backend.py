@@ -15,6 +15,7 @@ from xpnet.backend import Backend, BackendError, DeviceMemoryError
 from xpnet_backends.cupy_cublaslt import unavailable
 from xpnet_backends.cupy_kernels import KERNELS
 from xpnet_backends.cupy_playing import PlayedFunction
+from xpnet_backends.cupy_sums import CupySums
 
 OUT_OF_MEMORY = 2
 """cudaErrorMemoryAllocation."""
@@ -81,6 +82,10 @@ class CupyBackend(Backend):
         if reason := unavailable():
             _warn_of(reason)
         return PlayedFunction(function, self.device, carries=donate)
+
+    def sums(self, messages: Any) -> CupySums:
+        """Give what adds up vectors over GPUs by NCCL, each the GPU of another process."""
+        return CupySums(messages, self.device)
 
     @contextmanager
     def memory_errors(self) -> Iterator[None]:

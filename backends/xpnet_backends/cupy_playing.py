@@ -13,15 +13,14 @@ import cupy
 
 from xpnet_backends.cupy_arguments import arrays, copy_to, fits, is_array, place_for, signature
 from xpnet_backends.cupy_places import leading_to
+from xpnet_backends.cupy_results import Kept, Room
+from xpnet_backends.cupy_together import synchronize, taking_part
 from xpnet_backends.nested import mapped
 
 __all__ = ["PlayedFunction"]
 
 SHAPES = 8
 """For how many sets of shapes of its arguments a function is captured."""
-ROOM = 1024
-"""How many results, of one number each, are given side by side, to be brought to the host at one go."""
-
 
 _copy_kernel = cupy.ElementwiseKernel("T x", "T y", "y = x", "xpnet_copy")
 """A graph has two nodes for a copy that is no kernel."""
@@ -55,6 +54,7 @@ class PlayedFunction:
         self._function, self._device, self._carries = function, device, carries
         self._seen: dict[Any, list[weakref.ref[Any]] | _Program | str] = {}
         self._last: _Program | None = None
+        self._others: list[Any] = []  # who takes part in it, as sums over processes
         self._lock = threading.Lock()  # two threads would write to the same places
         self.refused = ""
 
@@ -76,7 +76,8 @@ class PlayedFunction:
                 if program is not None and given is not None:
                     self._last = program
                     return program.play(args, given)
-            return self._function(*args)
+            with taking_part() as self._others:
+                return self._function(*args)
 
     def _looked_up(self, args: tuple[Any, ...]) -> _Program | None:
         """Find what was captured for such arguments, or capture it, if it is time to."""
@@ -95,13 +96,32 @@ class PlayedFunction:
         before, stay = (known.given, known.stay) if isinstance(known, _Program) else (
             known, [True] * len(known))
         stay = [s and a is b() for s, a, b in zip(stay, arrays(args), before, strict=True)]
+        self._seen[key] = program = self._captured(args, stay)
+        return program if isinstance(program, _Program) else None
+
+    def _captured(self, args: tuple[Any, ...], stay: list[bool]) -> _Program | str:
+        """Capture calls with such arguments; give why not, if not.
+
+        Of functions that add up over processes, all processes capture one, or none.
+        """
+        program, reason = None, ""
         try:
-            self._seen[key] = program = _Program(self._function, args, stay, self._carries)
-        except Exception as error:  # noqa: BLE001  if the call itself is wrong, it will say so
-            self._function(*args)
-            self._seen[key] = self.refused = f"{type(error).__name__}: {error}".partition("\n")[0]
-            return None
-        return program
+            program = _Program(self._function, args, stay, self._carries)
+            program.capture(self._function)
+        except Exception as error:
+            if self._others and program is None:
+                raise  # a call that others will have done
+            reason = f"{type(error).__name__}: {error}".partition("\n")[0]
+        agreed = [other.agree(not reason) for other in self._others]  # each of them is asked
+        if not all(agreed):
+            reason = reason or "another process cannot capture it"
+        if program is not None and not reason:
+            for other in self._others:
+                other.captured_in(program)
+            return program
+        self._function(*args)  # if the call itself is wrong, it will say so
+        self.refused = reason
+        return reason
 
 
 class _Program:
@@ -122,12 +142,13 @@ class _Program:
                  carries: bool) -> None:
         self.given, self.stay = [*map(weakref.ref, arrays(args))], stay
         rest = args[carries:]
-        cupy.cuda.get_current_stream().synchronize()  # what is given is there, for another stream too
+        synchronize(cupy.cuda.get_current_stream())  # what is given is there, for another stream too
         cupy.get_default_memory_pool().free_all_blocks()  # of the call before: a graph has its own memory
         self._pool = cupy.cuda.MemoryPool()
-        self._rooms: dict[int, _Room] = {}
-        stream = cupy.cuda.Stream(non_blocking=True)
-        with cupy.cuda.using_allocator(self._pool.malloc), stream:
+        self._rooms: dict[int, Room] = {}
+        self.graphs: list[tuple[Any, Any]] = []
+        self._stream = cupy.cuda.Stream(non_blocking=True)
+        with cupy.cuda.using_allocator(self._pool.malloc), self._stream:
             kept = iter(stay[len(arrays(args[:carries])):])
             self._rest = mapped(lambda a: a if is_array(a) and next(kept) else place_for(a), rest)
             self._copied = [place for place, a in zip(arrays(self._rest), arrays(rest), strict=True)
@@ -136,8 +157,16 @@ class _Program:
             for place, a in zip(arrays((self._rest, self.places[:1])), arrays((rest, args[:carries])), strict=True):
                 copy_to(place, a)
             self._call(function, 0)  # kernels are compiled, and the pool grows as large as it has to be
-            stream.synchronize()
-            self.graphs = [self._captured(function, k, stream) for k in range(1 + carries)]
+            synchronize(self._stream)
+
+    def capture(self, function: Callable[..., Any]) -> None:
+        """Capture the function that was called."""
+        with cupy.cuda.using_allocator(self._pool.malloc), self._stream:
+            self.graphs = [self._captured(function, k) for k in range(len(self.places) or 1)]
+
+    def drop(self) -> None:
+        """End the graphs, which are not to be launched any more."""
+        self.graphs.clear()
 
     def reads(self, args: tuple[Any, ...]) -> list[Any] | None:
         """Give the arrays that have to be copied to their places; None if this is not what to play."""
@@ -158,31 +187,32 @@ class _Program:
         for place, a in zip(self._copied, given, strict=True):
             copy_to(place, a)
         if not self.places:
-            (graph, results), = self.graphs
-            graph.launch()
-            return mapped(_Kept.copy, results)
+            return mapped(Kept.copy, self._launched(0))
         carry = args[0]
         k = 1 if carry is self.places[1] else 0
         if carry is not self.places[k]:
             places = arrays(self.places[k])
             for place, a in zip(places, _aside(arrays(carry), places), strict=True):
                 copy_to(place, a)
-        graph, results = self.graphs[k]
-        graph.launch()
-        return self.places[1 - k], *mapped(_Kept.copy, results)
+        return self.places[1 - k], *mapped(Kept.copy, self._launched(k))
 
-    def _captured(self, function: Callable[..., Any], k: int, stream: Any) -> tuple[Any, Any]:
+    def _launched(self, k: int) -> Any:
+        """Launch a graph, which no name holds: that of a traceback would keep `drop` from ending it."""
+        self.graphs[k][0].launch()
+        return self.graphs[k][1]
+
+    def _captured(self, function: Callable[..., Any], k: int) -> tuple[Any, Any]:
         """Capture a call; give the graph, and what it gives besides what it carries."""
-        stream.begin_capture()
+        self._stream.begin_capture()
         try:
             results = self._call(function, k)
         except BaseException:
             with suppress(Exception):  # the graph is not whole
-                stream.end_capture()
+                self._stream.end_capture()
             raise
-        graph, numbers = stream.end_capture(), itertools.count()
+        graph, numbers = self._stream.end_capture(), itertools.count()
         # Both graphs give a result in the same room: they take turns.
-        return graph, mapped(lambda a: _Kept(a, self._rooms.setdefault(next(numbers), _Room())), results)
+        return graph, mapped(lambda a: Kept(a, self._rooms.setdefault(next(numbers), Room())), results)
 
     def _call(self, function: Callable[..., Any], k: int) -> Any:
         """Call the function with what it carries in the k-th place, and lead that to the other place."""
@@ -204,36 +234,3 @@ def _aside(given: list[Any], places: list[Any]) -> list[Any]:
     taken = {id(place.data.mem) for place in places}
     return [place if (a.data.ptr, a.strides) == (place.data.ptr, place.strides)
             else a.copy() if id(a.data.mem) in taken else a for a, place in zip(given, places, strict=True)]
-
-
-class _Kept:
-    """What a graph gives, always in the same memory: of which copies are given away."""
-
-    def __init__(self, a: Any, room: _Room) -> None:
-        self._a, self._room = a, room
-
-    def copy(self) -> Any:
-        """Give a copy, which nobody else holds; of single numbers, side by side with the one before."""
-        a = self._a
-        if not is_array(a):
-            return a
-        if a.ndim:
-            return a.copy()
-        place = self._room.next_place(a.dtype)
-        copy_to(place, a)
-        return place
-
-
-class _Room:
-    """Places for single numbers, side by side."""
-
-    def __init__(self) -> None:
-        self._given = ROOM
-        self._places: Any = None
-
-    def next_place(self, dtype: Any) -> Any:
-        """Give a place that was not given before."""
-        if self._given == ROOM:
-            self._given, self._places = 0, cupy.empty(ROOM, dtype)
-        self._given += 1
-        return self._places[self._given - 1]

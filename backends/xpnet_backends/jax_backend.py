@@ -10,6 +10,7 @@ import jax.numpy as xp
 
 from xpnet.backend import Backend, BackendError, Function
 from xpnet_backends.jax_kernels import KERNELS
+from xpnet_backends.jax_sums import JaxSums
 
 
 class JaxBackend(Backend):
@@ -75,6 +76,10 @@ class JaxBackend(Backend):
     def synchronize(self) -> None:
         """Wait until all arrays are computed."""
         jax.block_until_ready(jax.live_arrays())
+
+    def sums(self, messages: Any) -> Any:
+        """Add up on the host, which a compiled step calls."""
+        return JaxSums(messages)
 
     def compile(self, function: Function, *, donate: bool = False, record: bool = False
                 ) -> Function:

@@ -13,7 +13,8 @@ import numpy as np
 
 from xpnet.backend import Backend, BackendError
 from xpnet_backends.numpy_playing import PlayedFunction, PlayedStep
-from xpnet_backends.numpy_threads import one_if_small
+from xpnet_backends.numpy_sums import NumpySums
+from xpnet_backends.numpy_threads import suiting
 
 
 class NumpyBackend(Backend):
@@ -38,9 +39,13 @@ class NumpyBackend(Backend):
         """The kernels; they may bring Numba, which takes a moment."""
         return importlib.import_module("xpnet_backends.numpy_kernels").KERNELS
 
-    def threads_for(self, operations: float) -> AbstractContextManager[object]:
-        """Let BLAS compute small steps with one thread; see `numpy_threads.one_if_small`."""
-        return one_if_small(operations)
+    def threads_for(self, operations: float, processes: int = 1) -> AbstractContextManager[object]:
+        """Let BLAS compute small steps with one thread; see `numpy_threads.suiting`."""
+        return suiting(operations, processes)
+
+    def sums(self, messages: Any) -> Any:
+        """Add up where the vectors lie."""
+        return NumpySums(messages)
 
     def to_numpy(self, x: Any) -> np.ndarray[Any, Any]:
         """Give the array itself."""

@@ -7,20 +7,20 @@ import functools
 import importlib
 import importlib.util
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import TypeVar
 
-from xpnet_backends.small_steps import OneThread
+from xpnet_backends.small_steps import Threads, processors
 
-__all__ = ["one_if_small", "share", "thread_count"]
+__all__ = ["share", "suiting", "thread_count"]
 
 Result = TypeVar("Result")
 
 
-def one_if_small(operations: float) -> AbstractContextManager[object]:
-    """Let BLAS have one thread, if a step is no more work than that.
+def suiting(operations: float, processes: int = 1) -> AbstractContextManager[object]:
+    """Let BLAS have one thread, if a step is no more work than that, and else its part of the processors.
 
     Threads hand over work several times in a product, and wait for each other. Where another process
     has one of the processors, each wait may take milliseconds: on a busy machine a small network with two
@@ -33,21 +33,38 @@ def one_if_small(operations: float) -> AbstractContextManager[object]:
     ----------
     operations : float
         Additions and multiplications of a step.
+    processes : int
+        How many processes share the processors.
     """
-    if importlib.util.find_spec("threadpoolctl") is None:
-        return nullcontext()
-    return _ONE_THREAD.if_small(operations)
+    stack = ExitStack()
+    stack.enter_context(_beside(processes))
+    if importlib.util.find_spec("threadpoolctl") is not None:
+        stack.enter_context(_THREADS.suiting(operations, processes))
+    return stack
 
 
-def _limit() -> Callable[[], None]:
-    limits = importlib.import_module("threadpoolctl").threadpool_limits(1, "blas")
+_processes = 1
+
+
+@contextmanager
+def _beside(processes: int) -> Iterator[None]:
+    """Let threads of xpnet's own leave room for those of other processes."""
+    global _processes
+    before, _processes = _processes, processes
+    try:
+        yield
+    finally:
+        _processes = before
+
+
+def _limit(threads: int) -> Callable[[], None]:
+    limits = importlib.import_module("threadpoolctl").threadpool_limits(threads, "blas")
     return limits.restore_original_limits
 
 
-_ONE_THREAD = OneThread(_limit, "OPENBLAS", "MKL", "BLIS", "OMP")
+_THREADS = Threads(_limit, "OPENBLAS", "MKL", "BLIS", "OMP")
 
 
-@functools.cache
 def thread_count() -> int:
     """Tell among how many threads work is shared.
 
@@ -60,7 +77,7 @@ def thread_count() -> int:
     said = os.environ.get("OMP_NUM_THREADS", "")
     if said.isdecimal():
         return max(1, int(said))
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, processors() // _processes)
 
 
 def share(

@@ -11,7 +11,8 @@ import torch
 from xpnet.backend import Backend, BackendError, Function
 from xpnet_backends.torch_kernels import KERNELS
 from xpnet_backends.torch_playing import PlayedFunction
-from xpnet_backends.torch_threads import ONE_THREAD
+from xpnet_backends.torch_sums import TorchSums
+from xpnet_backends.torch_threads import THREADS
 
 
 class TorchBackend(Backend):
@@ -46,9 +47,14 @@ class TorchBackend(Backend):
             x = x.copy()
         return super().asarray(x, dtype)
 
-    def threads_for(self, operations: float) -> AbstractContextManager[object]:
+    def threads_for(self, operations: float, processes: int = 1) -> AbstractContextManager[object]:
         """Let a CPU compute small steps with one thread; see `torch_threads`."""
-        return ONE_THREAD.if_small(operations) if self.device.type == "cpu" else super().threads_for(operations)
+        return (THREADS.suiting(operations, processes) if self.device.type == "cpu"
+                else super().threads_for(operations, processes))
+
+    def sums(self, messages: Any) -> Any:
+        """Add up where the vectors lie, on a CPU; else by way of the host."""
+        return TorchSums(messages) if self.device.type == "cpu" else super().sums(messages)
 
     def to_numpy(self, x: Any) -> Any:
         """Copy an array to the host; on the CPU, share its memory."""

@@ -6,17 +6,17 @@ from collections.abc import Callable
 
 import torch
 
-from xpnet_backends.small_steps import OneThread
+from xpnet_backends.small_steps import Threads
 
-__all__ = ["ONE_THREAD"]
+__all__ = ["THREADS"]
 
 
-def _limit() -> Callable[[], None]:
+def _limit(threads: int) -> Callable[[], None]:
     before = torch.get_num_threads()
-    torch.set_num_threads(1)
+    torch.set_num_threads(min(threads, before))
     return lambda: torch.set_num_threads(before)
 
 
-ONE_THREAD = OneThread(_limit, "OMP", "MKL")
+THREADS = Threads(_limit, "OMP", "MKL")
 """PyTorch's threads wait for each other in each operation: on a busy machine, a small network with two takes
 twenty times as long as with one."""

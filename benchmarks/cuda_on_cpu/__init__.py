@@ -4,12 +4,13 @@
 `nvmath.bindings.cublasLt` if that is installed. Arrays lie in the host's memory and are computed with at
 once, by array-api-strict on its second device where the array API is asked, by NumPy where CuPy is.
 Kernels' texts are compiled by g++. What a stream captures is recorded, not computed, and what CuPy or CUDA
-refuses while capturing is refused. Nothing here says how fast anything is.
+refuses while capturing is refused. NCCL adds up over processes by MPI. Nothing here says how fast anything is.
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 
 from benchmarks.cuda_on_cpu.errors import HostCopyError
 from benchmarks.cuda_on_cpu.host import host_copies, refusing_host_copies
@@ -17,15 +18,16 @@ from benchmarks.cuda_on_cpu.host import host_copies, refusing_host_copies
 __all__ = ["HostCopyError", "host_copies", "install", "refusing_host_copies"]
 
 
-def install(devices: int = 2) -> None:
+def install(devices: int | Sequence[int] = 2) -> None:
     """Put the stand-in in the place of CuPy.
 
     To be called before anything that imports CuPy is imported.
 
     Parameters
     ----------
-    devices : int
-        How many GPUs there are; with none, `cupy.is_available()` is false.
+    devices : int or sequence of int
+        How many GPUs there are; or which of the machine's this process sees. With none,
+        `cupy.is_available()` is false.
     """
     import array_api_compat
 
@@ -34,7 +36,7 @@ def install(devices: int = 2) -> None:
     from benchmarks.cuda_on_cpu.modules import modules
     from benchmarks.cuda_on_cpu.strict import strict
 
-    there.count = devices
+    there.numbers = range(devices) if isinstance(devices, int) else devices
     if getattr(sys.modules.get("cupy"), "__version__", "").endswith("+cpu"):
         return
     strict.set_array_api_strict_flags(boolean_indexing=False, data_dependent_shapes=False)

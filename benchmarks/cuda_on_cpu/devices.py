@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from types import ModuleType
 from typing import Any, Self
 
-from benchmarks.cuda_on_cpu.capture import current, refuse_waiting
+from benchmarks.cuda_on_cpu.capture import current, late_work, refuse_waiting
 from benchmarks.cuda_on_cpu.errors import CUDARuntimeError
 
 __all__ = ["DEVICE_BYTES", "Device", "bytes_taken", "devices", "runtime"]
@@ -20,7 +21,12 @@ bytes_taken: dict[int, int] = {}
 class _Devices:
     """The devices that there are."""
 
-    count = 2
+    numbers: Sequence[int] = range(2)
+    """Those of this machine's that this process sees: other processes may see the same."""
+
+    @property
+    def count(self) -> int:
+        return len(self.numbers)
 
 
 devices = _Devices()
@@ -57,6 +63,7 @@ class Device:
 
     def synchronize(self) -> None:
         refuse_waiting(device=self.id)
+        late_work.catch_up_all()
 
     @property
     def mem_info(self) -> tuple[int, int]:
@@ -72,7 +79,7 @@ class Device:
 
     @property
     def pci_bus_id(self) -> str:
-        return f"0000:0{self.id}:00.0"
+        return f"0000:{devices.numbers[self.id]:02x}:00.0"
 
 
 def set_device(number: int) -> None:
@@ -92,7 +99,7 @@ def device_properties(number: int) -> dict[str, Any]:
 
 
 def _synchronize() -> None:
-    refuse_waiting(device=current.device)
+    Device().synchronize()
 
 
 runtime = ModuleType("cupy.cuda.runtime")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from benchmarks.cuda_on_cpu.capture import current_capture
+from benchmarks.cuda_on_cpu.capture import current_capture, refuse_waiting
 from benchmarks.cuda_on_cpu.errors import HostCopyError
 
 __all__ = ["host_copies", "note_copy_from_host", "note_host_copy", "refusing_host_copies"]
@@ -48,6 +48,7 @@ def note_host_copy() -> None:
         raise HostCopyError("a copy to the host, which waits for the GPU")
     if current_capture() is not None:
         raise RuntimeError("the current stream is capturing, so D2H transfers are disallowed")
+    refuse_waiting()
     host_copies.count += 1
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.cuda_on_cpu import devices, errors, memory, streams
+from benchmarks.cuda_on_cpu import devices, errors, memory, nccl, streams
 from benchmarks.cuda_on_cpu.array import ndarray
 from benchmarks.cuda_on_cpu.creation import array
 from benchmarks.cuda_on_cpu.functions import function, functions, submodule
@@ -46,6 +46,7 @@ def modules() -> dict[str, ModuleType]:
                       get_current_stream=streams.get_current_stream),
         device=module("cupy.cuda.device", Device=devices.Device),
         graph=module("cupy.cuda.graph", Graph=streams.Graph),
+        nccl=module("cupy.cuda.nccl", **{name: getattr(nccl, name) for name in nccl.__all__}),
         compiler=module("cupy.cuda.compiler", CompileException=errors.CompileException),
     )
     linalg = module("cupy._core._routines_linalg", **COMPUTE_TYPES, **_compute_types())

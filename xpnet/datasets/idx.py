@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["DatasetError", "parse_idx", "read_content", "read_idx"]
+__all__ = ["DatasetError", "map_idx", "parse_idx", "read_content", "read_idx"]
 
 _DTYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 _GZIP_MAGIC = b"\x1f\x8b"
@@ -47,6 +47,38 @@ def read_idx(path: str | os.PathLike[str]) -> NDArray[Any]:
     return parse_idx(read_content(path), path)
 
 
+def map_idx(path: str | os.PathLike[str]) -> np.memmap[Any, Any]:
+    """Map an IDX file that is not compressed: its elements are read when they are asked for.
+
+    Parameters
+    ----------
+    path : path
+        The file.
+
+    Returns
+    -------
+    numpy.memmap
+        The elements, read-only, in the order of bytes that they have in the file, the big end first.
+
+    Raises
+    ------
+    DatasetError
+        If the file cannot be read, is not IDX, or is longer or shorter than its dimensions say.
+    """
+    path = Path(path)
+    try:
+        with path.open("rb") as file:
+            start, length = file.read(4 + 4 * 255), path.stat().st_size
+    except OSError as error:
+        raise DatasetError(f"{path}: cannot be read: {error.strerror}") from None
+    if start.startswith(_GZIP_MAGIC):
+        raise DatasetError(f"{path}: compressed with gzip: only what lies in the file as it is can be mapped")
+    offset, dtype, shape = _header(start, length, path, None)
+    if not math.prod(shape):
+        raise DatasetError(f"{path}: dimensions {shape}: there is nothing to be mapped")
+    return np.memmap(path, dtype, mode="r", offset=offset, shape=shape)
+
+
 def read_content(path: Path) -> bytes:
     """Read a file, and undo gzip where it begins with its magic number."""
     try:
@@ -73,8 +105,20 @@ def parse_idx(content: bytes, path: Path, ndim: int | None = None) -> NDArray[An
     ndim : int, optional
         The number of dimensions it should have: 3 for images, 1 for labels.
     """
+    start, dtype, shape = _header(content, len(content), path, ndim)
+    try:
+        elements = np.frombuffer(content, dtype, offset=start).reshape(shape)
+    except ValueError as error:  # more dimensions than NumPy has, or 0 beside larger ones
+        raise DatasetError(f"{path}: dimensions {shape} cannot be had: {error}") from None
+    return elements.astype(dtype.newbyteorder("="))  # a copy: that of the bytes is read-only
+
+
+def _header(
+    content: bytes, length: int, path: Path, ndim: int | None
+) -> tuple[int, np.dtype[Any], tuple[int, ...]]:
+    """Read where the elements begin, their dtype and shape; `content` is the file's first bytes at least."""
     if len(content) < 4:
-        raise DatasetError(f"{path}: truncated: {len(content)} bytes, too few for an IDX header")
+        raise DatasetError(f"{path}: truncated: {length} bytes, too few for an IDX header")
     zeros, code, found_ndim = content[:2], content[2], content[3]
     if zeros != b"\0\0" or code not in _DTYPES:
         raise DatasetError(f"{path}: not an IDX file: it begins with {content[:4].hex(' ')}, "
@@ -84,20 +128,16 @@ def parse_idx(content: bytes, path: Path, ndim: int | None = None) -> NDArray[An
                            f"(magic number {code << 8 | found_ndim}, not {code << 8 | ndim})")
     start = 4 + 4 * found_ndim
     if len(content) < start:
-        raise DatasetError(f"{path}: truncated: {len(content)} bytes, where {found_ndim} dimensions "
+        raise DatasetError(f"{path}: truncated: {length} bytes, where {found_ndim} dimensions "
                            f"make a header of {start}")
     shape = tuple(int.from_bytes(content[i:i + 4], "big") for i in range(4, start, 4))
     dtype = np.dtype(_DTYPES[code])
     wanted = start + math.prod(shape) * dtype.itemsize
-    if len(content) != wanted:
-        kind = "truncated" if len(content) < wanted else "too long"
-        raise DatasetError(f"{path}: {kind}: {len(content)} bytes, where its dimensions "
+    if length != wanted:
+        kind = "truncated" if length < wanted else "too long"
+        raise DatasetError(f"{path}: {kind}: {length} bytes, where its dimensions "
                            f"{shape} make {wanted}")
-    try:
-        elements = np.frombuffer(content, dtype, offset=start).reshape(shape)
-    except ValueError as error:  # more dimensions than NumPy has, or 0 beside larger ones
-        raise DatasetError(f"{path}: dimensions {shape} cannot be had: {error}") from None
-    return elements.astype(dtype.newbyteorder("="))  # a copy: that of the bytes is read-only
+    return start, dtype, shape
 
 
 def _describe(ndim: int) -> str:

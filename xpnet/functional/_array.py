@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import numbers
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import Any, TypeAlias, TypeGuard
 
@@ -19,6 +19,7 @@ __all__ = [
     "device",
     "in_sum_dtype",
     "is_integer",
+    "joined",
     "reshape",
     "size",
     "sum_dtype",
@@ -33,6 +34,10 @@ device = array_api_compat.device
 size = array_api_compat.size
 
 _namespaces: dict[tuple[type, ...], Any] = {}
+
+
+EIGHT = 8
+"""Of more arrays, CuPy's `concat` brings the addresses from the host, which a graph cannot."""
 
 
 def array_namespace(*arrays: Array) -> Any:
@@ -163,3 +168,13 @@ def unbroadcast(gradient: Array, shape: tuple[int, ...]) -> Array:
         extra + i for i, n in enumerate(shape) if n == 1 and gradient.shape[extra + i] != 1
     )
     return xp.reshape(sum_over(gradient, (*range(extra), *stretched)), shape)
+
+
+def joined(arrays: Sequence[Array]) -> Array:
+    """Concatenate arrays, eight at a time; one array is given as it is."""
+    if len(arrays) == 1:
+        return arrays[0]
+    xp = array_namespace(*arrays[:1])
+    while len(arrays) > EIGHT:
+        arrays = [xp.concat(arrays[k:k + EIGHT]) for k in range(0, len(arrays), EIGHT)]
+    return xp.concat(arrays)

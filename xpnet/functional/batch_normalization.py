@@ -123,10 +123,21 @@ def batch_normalization_inference_backward(
     return in_sum_dtype(_inference_backward, dout, x, gamma, beta, mean, var, axis=axis, eps=eps)
 
 
+def channel_moments(x: Array, axis: int) -> tuple[Array, Array]:
+    """Compute mean and biased variance of each channel, `(…, C)`; of 32 bits or more."""
+    mean, var = (_of_channels(a, axis) for a in moments(x, _batch_axes(axis)))
+    return mean, var
+
+
+def channel_count(x: Array, axis: int) -> int:
+    """Count the elements of a channel; 1 for none, to divide by."""
+    return count_over(x, _batch_axes(axis))
+
+
 def _forward(
     x: Array, gamma: Array, beta: Array, axis: int, eps: float
 ) -> tuple[Array, Array, Array]:
-    mean, var = (_of_channels(a, axis) for a in moments(x, _batch_axes(axis)))
+    mean, var = channel_moments(x, axis)
     return *_inference(x, gamma, beta, mean, var, axis, eps), mean, var
 
 
@@ -136,10 +147,10 @@ def _backward(
 ) -> tuple[Array, Array, Array]:
     axes = _batch_axes(axis)
     if mean is None or var is None or var.dtype != x.dtype:
-        mean, var = (_of_channels(a, axis) for a in moments(x, axes))
+        mean, var = channel_moments(x, axis)
     normalized, scale = _normalized(x, gamma, mean, var, axis, eps)
     dgamma, dbeta = sums_over(dout * normalized, axes), sums_over(dout, axes)
-    through_statistics = (normalized * dgamma + dbeta) / count_over(x, axes)
+    through_statistics = (normalized * dgamma + dbeta) / channel_count(x, axis)
     return _in_shapes(scale * (dout - through_statistics), dgamma, dbeta, x, gamma, beta, axis)
 
 

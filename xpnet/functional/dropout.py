@@ -11,13 +11,14 @@ __all__ = ["dropout", "dropout_backward", "dropout_mask"]
 
 
 def dropout_mask(
-    counter: Array, stream: int, shape: tuple[int, ...], dropout_ratio: float, dtype: Any
+    counter: Array, stream: int, shape: tuple[int, ...], dropout_ratio: float, dtype: Any, *,
+    first: int = 0,
 ) -> Array:
     """Draw a mask: each element is 0 with a probability of `dropout_ratio`, and otherwise 1.
 
     Parameters
     ----------
-    counter, stream, shape : array, int, tuple of int
+    counter, stream, shape, first : array, int, tuple of int, int
         As for `random_bits`.
     dropout_ratio : float
         From 0 to 1; rounded to a multiple of 1/65536.
@@ -29,7 +30,7 @@ def dropout_mask(
     array
         `shape`, or `(…, *shape)` for a stack.
     """
-    bits = random_bits(counter, stream, shape)
+    bits = random_bits(counter, stream, shape, first=first)
     return array_namespace(bits).astype(bits >= round(dropout_ratio * 65536), dtype)
 
 

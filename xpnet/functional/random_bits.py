@@ -24,7 +24,9 @@ def signed(word: int) -> int:
     return (word + 2**31) % 2**32 - 2**31
 
 
-def random_bits(counter: Array, stream: int, shape: tuple[int, ...]) -> Array:
+def random_bits(
+    counter: Array, stream: int, shape: tuple[int, ...], *, first: int = 0
+) -> Array:
     """Draw uniform numbers of 16 bits, 0 to 65535.
 
     The generator is keyed with (seed, stream) and encrypts (step, 0), (step, 1), …: each such block
@@ -40,6 +42,8 @@ def random_bits(counter: Array, stream: int, shape: tuple[int, ...]) -> Array:
         Of those that share a seed, each takes another: the number of a layer, say.
     shape : tuple of int
         Of the numbers; for each network of a stack.
+    first : int
+        How many numbers to leave out in front: whoever has a part of a batch draws that of the whole's.
 
     Returns
     -------
@@ -58,13 +62,14 @@ def random_bits(counter: Array, stream: int, shape: tuple[int, ...]) -> Array:
         raise ValueError("random_bits wants a counter of shape (…, 2), seed and step; "
                          f"got {tuple(counter.shape)}")
     size = math.prod(shape)
-    blocks = xp.arange(-(-size // 4), dtype=xp.int32, device=device(counter))
+    begin, left_out = divmod(first, 4)
+    blocks = xp.arange(begin, -(-(first + size) // 4), dtype=xp.int32, device=device(counter))
     # Axes of length 1 stay: NumPy warns where a scalar, though not where an array, overflows.
     seed, step = counter[..., :1], counter[..., 1:]
     words = _threefry(seed, xp.full_like(seed, signed(stream)), step, blocks)
     halves = xp.stack([h for w in words for h in (w & _HALF, (w >> 16) & _HALF)], axis=-1)
     numbers = xp.reshape(halves, (*counter.shape[:-1], 4 * blocks.shape[0]))
-    return xp.reshape(numbers[..., :size], (*counter.shape[:-1], *shape))
+    return xp.reshape(numbers[..., left_out:left_out + size], (*counter.shape[:-1], *shape))
 
 
 def _threefry(k0: Array, k1: Array, x0: Array, x1: Array) -> tuple[Array, Array]:

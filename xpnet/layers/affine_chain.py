@@ -29,7 +29,8 @@ class AffineChain(Sequential):
         The layers by name, Affine at both ends.
     kernels : mapping
         With "affine_chain": `(x, Ws, bs)` to the output and what the backward is to be handed; and with
-        "affine_chain_backward": `(dout, handed, Ws, with_dx=…)` to `dx` and lists of `dW` and `db`.
+        "affine_chain_backward": `(dout, handed, Ws, found, with_dx=…)` to `dx`, which calls
+        `found(k, dW, db)` for each Affine layer as soon as its gradients are there.
     """
 
     def __init__(self, layers: Mapping[str, Layer], kernels: Mapping[str, Callable[..., Any]]) -> None:
@@ -67,11 +68,16 @@ class AffineChain(Sequential):
     def _backward(self, dout: Array, with_dx: bool) -> Array:
         affines = self._affines()
         self.check_dout(dout, self._shape)
-        dx, dWs, dbs = self._kernels["affine_chain_backward"](
-            dout, self._handed, [layer.W for layer in affines], with_dx=with_dx)
-        for layer, dW, db in zip(affines, dWs, dbs, strict=True):
-            layer.dW, layer.db = dW, db
-        return dx
+
+        def found(k: int, dW: Array, db: Array) -> None:
+            affines[k].dW, affines[k].db = dW, db
+            self.has_gone_backward(affines[k])
+
+        return self._kernels["affine_chain_backward"](
+            dout, self._handed, [layer.W for layer in affines], found, with_dx=with_dx)
+
+    def has_gone_backward(self, layer: Affine) -> None:
+        """Do nothing with a layer whose gradients are there: for those who watch the chain to replace."""
 
     def _affines(self) -> list[Affine]:
         return [layer for layer in self.layers.values() if isinstance(layer, Affine)]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from xpnet._numbers import fraction
 from xpnet.functional import dropout, dropout_backward, dropout_mask
 from xpnet.functional._array import Array, check_dout, check_floating
@@ -64,7 +66,8 @@ class Dropout(RandomLayer):
             x.ndim - stack_axes if x.ndim >= stack_axes + 2 else x.ndim)
         shape = tuple(x.shape[x.ndim - own:])
         self.mask = self.fast(dropout_mask)(
-            counter, self.stream, shape, self.dropout_ratio, x.dtype)
+            counter, self.stream, shape, self.dropout_ratio, x.dtype,
+            first=self.first_row * math.prod(shape[1:]))
         y = self.fast(dropout)(x, self.mask)
         self._y_shape = tuple(y.shape)
         return y

@@ -27,8 +27,18 @@ class RandomLayer(Layer):
     seed : int or sequence of int
         The same seed gives the same numbers. A sequence has one for each network of a stack, of
         which each draws what it would draw alone.
+
+    Attributes
+    ----------
+    first_row : int
+        The number, within the batch, of the first row of the input: 0, unless several ranks share the
+        batch. What is drawn for a row should follow from its number there; see `random_bits(first=…)`.
+    batch_rows : int, optional
+        How many rows the batch has, if several ranks share it.
     """
 
+    first_row: int = 0
+    batch_rows: int | None = None
     has_train_flg: ClassVar[bool] = True
     draws: ClassVar[bool] = True
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Self, TypeVar
 
 from xpnet._recordable import Recordable
-from xpnet.functional._array import Array, check_concrete
+from xpnet.functional._array import Array, array_namespace, check_concrete, sum_dtype
 
 __all__ = ["Loss"]
 
@@ -53,6 +53,17 @@ class Loss(Recordable, ABC):
     @abstractmethod
     def forward(self, x: Array, t: Array, sample_weight: Array | None = None) -> Array:
         """Compute the loss, 0-dimensional, or `(…)`, one a network."""
+
+    def total_weight(self) -> Array | int:
+        """Tell by how much the rows of the last forward count in its mean, together.
+
+        Where several ranks have a part of a batch each, their losses count by it.
+        """
+        self.check_forward()
+        if self.sample_weight is None:
+            return int(self.x.shape[-2])
+        xp = array_namespace(self.sample_weight, self.x)
+        return xp.sum(xp.astype(self.sample_weight, sum_dtype(self.x), copy=False), axis=-1)
 
     @abstractmethod
     def backward(self, dout: Array | float = 1) -> Array:

@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 
 from xpnet._numbers import not_negative
 from xpnet.functional import softmax, softmax_cross_entropy, softmax_cross_entropy_backward
-from xpnet.functional._array import Array, check_concrete
-from xpnet.functional._weighted_rows import check_label_smoothing
+from xpnet.functional._array import Array, array_namespace, check_concrete
+from xpnet.functional._weighted_rows import check_label_smoothing, weighted_rows
 from xpnet.losses.loss import Loss
 
 __all__ = ["SoftmaxWithLoss"]
@@ -81,6 +81,14 @@ class SoftmaxWithLoss(Loss):
             dout, self.x, self.t, label_smoothing=self.label_smoothing,
             class_weights=self.class_weights, sample_weight=self.sample_weight, y=self.y,
         )
+
+    def total_weight(self) -> Array | int:
+        """Tell by how much the rows of the last forward count in its mean: by class, too."""
+        if self.class_weights is None:
+            return super().total_weight()
+        self.check_forward()
+        _, total = weighted_rows(self.x, self.t, 0.0, self.class_weights, self.sample_weight)
+        return array_namespace(total).where(total == float("inf"), 0.0, total)
 
     def predictions(self, x: Array) -> Array:
         """Give `softmax(x)`."""

@@ -33,6 +33,7 @@ class Network(Sequential):
     """
 
     arguments: dict[str, Any]
+    _elsewhere: Callable[..., tuple[Array, dict[str, Array]]] | None = None
 
     def __init__(
         self, layers: Sequence[Layer] | Mapping[str, Layer], last_layer: Loss | None = None
@@ -77,6 +78,19 @@ class Network(Sequential):
             fast.layers = with_chains(fast.layers, kernels)
         fast.last_layer = self.last_layer.with_kernels(kernels)
         return fast
+
+    def with_gradient(self, compute: Callable[..., tuple[Array, dict[str, Array]]]) -> Self:
+        """Give a copy for whose loss and gradient a function is asked.
+
+        Parameters
+        ----------
+        compute : callable
+            Takes the network and what `loss_and_gradient` takes, and gives what that gives. What a
+            subclass adds to it is still added.
+        """
+        other = copy.copy(self)
+        other._elsewhere = compute
+        return other
 
     def is_recordable(self) -> bool:
         """Tell whether it, its layers and its loss are `recordable`."""
@@ -165,6 +179,8 @@ class Network(Sequential):
         sample_weight : array, optional
             How much each row counts, `(N,)`.
         """
+        if self._elsewhere is not None:
+            return self._elsewhere(self, x, t, sample_weight)
         loss = self.last_layer.forward(self.predict(x, train_flg=True), t, sample_weight)
         self.backward_params(self.last_layer.backward())
         return loss, self.grads

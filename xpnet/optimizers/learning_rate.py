@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TypeAlias
 
 from xpnet._numbers import positive, real_number
-from xpnet.functional._array import Array, array_namespace, device
+from xpnet.functional._array import Array, array_namespace, device, joined
 from xpnet.optimizers.schedules import Schedule
 
 __all__ = ["LearningRate", "checked_rate", "is_scheduled", "rate_of_step"]
@@ -73,16 +73,8 @@ def rate_of_step(
     if stack != (len(now),):
         raise ValueError(f"{where} has {len(now)} learning rates, for a stack of as many networks: "
                          f"stack_axes=1 and parameters ({len(now)}, …); got stack axes {stack}")
-    return _joined([
+    return joined([
         # full, not asarray, which would copy from the host at each step
         rate[None] if hasattr(rate, "shape") else xp.full((1,), rate, dtype=like.dtype, device=device(like))
         for rate in now
     ])
-
-
-def _joined(numbers: Sequence[Array]) -> Array:
-    """Concatenate arrays, eight at a time: of more, CuPy brings the addresses from the host at each step."""
-    if len(numbers) == 1:
-        return numbers[0]
-    xp = array_namespace(*numbers[:1])
-    return _joined([xp.concat(numbers[k:k + 8]) for k in range(0, len(numbers), 8)])

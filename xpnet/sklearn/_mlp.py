@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from numbers import Integral, Real
 from typing import Any, ClassVar, NamedTuple, Self
 
@@ -15,9 +14,10 @@ from sklearn.exceptions import DataConversionWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from xpnet.backend import Backend, backend_of
+from xpnet.backend import Backend, BackendError, backend_of, get_backend
 from xpnet.functional._array import Array, array_namespace, check_concrete
 from xpnet.losses import SoftmaxWithLoss
+from xpnet.sklearn._converted import converted
 from xpnet.sklearn._fitting import Resume, first_network, hidden_sizes, rebuilt, train
 from xpnet.sklearn._from_sklearn import (
     Interval,
@@ -28,7 +28,7 @@ from xpnet.sklearn._from_sklearn import (
     get_namespace,
 )
 from xpnet.sklearn._labels import is_text
-from xpnet.sklearn._network import ACTIVATIONS, PenalisedNetwork, build
+from xpnet.sklearn._network import ACTIVATIONS, PenalisedNetwork
 from xpnet.sklearn._patience import Patience
 from xpnet.sklearn._place import Place, library_of, moved
 from xpnet.sklearn._rows import rows_of
@@ -85,7 +85,8 @@ class BaseMLP(BaseEstimator, ABC):
     loss_curve_: list[float]
     validation_scores_: list[float] | None
     _resume: Resume
-    _moved: bool
+    _moved_to: str | None
+    """The `device` of the fit, if that was elsewhere than X."""
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -113,7 +114,7 @@ class BaseMLP(BaseEstimator, ABC):
     @property
     def _like_X(self) -> Array:  # noqa: N802
         """An array of the library and device that X had at the fit."""
-        return np.empty(0) if self._moved else self.coefs_[0]
+        return np.empty(0) if self._moved_to else self.coefs_[0]
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "network_")
@@ -159,7 +160,7 @@ class BaseMLP(BaseEstimator, ABC):
             place.bring(t, None if isinstance(network.last_layer, SoftmaxWithLoss) else dtype),
             None if weight is None else place.bring(weight, dtype))
         train(self, network, resume, place.backend, data, random_state, incremental)
-        self._moved = place.moves
+        self._moved_to = self.device if place.moves else None
         return self
 
     def _validated(self, X: Any, y: Any, first: bool) -> tuple[Array, Array]:
@@ -191,11 +192,11 @@ class BaseMLP(BaseEstimator, ABC):
         self._check_library(library_of(X), "X")
         backend = backend_of(self.coefs_[0])
         network = self.network_.with_kernels(backend.kernels)
-        x = moved(X, backend) if self._moved and not hasattr(X, "tocsr") else X
+        x = moved(X, backend) if self._moved_to and not hasattr(X, "tocsr") else X
         scores = scores_of(network, rows_of(backend, x, x, None))
 
         def given(a: Array) -> Array:
-            a = backend.to_numpy(a) if self._moved else a
+            a = backend.to_numpy(a) if self._moved_to else a
             return array_namespace(a).astype(a, X.dtype, copy=False)
 
         return given(scores), given(network.last_layer.predictions(scores))
@@ -204,16 +205,27 @@ class BaseMLP(BaseEstimator, ABC):
         """Give a copy with its arrays in another library: what scikit-learn's `move_estimator_to` calls."""
         other = copy.copy(self)
         if hasattr(self, "network_"):
-            network, resume = self.network_, self._resume.again()
-            params, state, resume.optimizer, resume.counter, best = (mapped(converter, arrays) for arrays in (
-                dict(network.params), dict(network.state), resume.optimizer, resume.counter,
-                resume.patience.weights))
-            resume.patience.weights, resume.steps = best, None
-            other.network_ = build(params, state, **network.arguments)
-            other._resume, other._moved, other.device = resume, False, None
+            other.__dict__.update(converted(converter, self.network_, self._resume))
+            other._moved_to = other.device = None
         if hasattr(self, "classes_") and not is_text(self.classes_):
             other.classes_ = converter(self.classes_)
         return other
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Give what a pickle holds: NumPy's arrays, if `device` had them moved from there."""
+        state = super().__getstate__()
+        if getattr(self, "_moved_to", None) is None:
+            return state
+        return {**state, **converted(backend_of(self.coefs_[0]).to_numpy, self.network_, self._resume)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        if (there := getattr(self, "_moved_to", None)) is None:
+            return
+        try:
+            self.__dict__.update(converted(get_backend(there).asarray, self.network_, self._resume))
+        except BackendError as error:  # the process that fitted it may be another machine's
+            warn(f"{type(self).__name__} was fitted with device={there!r}, and predicts on the host here: {error}")
 
 
 def as_known(a: Any) -> Any:
@@ -222,13 +234,6 @@ def as_known(a: Any) -> Any:
         return a if a.dtype.isnative else a.astype(a.dtype.newbyteorder("="))
     known = is_array_api_obj(a) or hasattr(a, "to_numpy") or not hasattr(a, "__array__")  # or a frame
     return a if known else np.asarray(a)
-
-
-def mapped(f: Callable[[Array], Array], tree: Any) -> Any:
-    """Give nested dictionaries with other arrays."""
-    if isinstance(tree, dict):
-        return {name: mapped(f, a) for name, a in tree.items()}
-    return None if tree is None else f(tree)
 
 
 def has_partial_fit(estimator: BaseMLP) -> bool:

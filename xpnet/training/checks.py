@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from xpnet.backend import Backend, backend_of
+from xpnet.distributed import Ranks
 from xpnet.functional._array import Array, array_namespace, device
 from xpnet.functional.labels import is_one_hot
 from xpnet.losses import MeanSquaredError, SoftmaxWithLoss
@@ -22,9 +23,11 @@ REAL = ("bool", "integral", "real floating")
 
 
 def checked_data(
-    which: str, network: Network, x: Array, t: Array, weight: Array | None
+    which: str, network: Network, x: Array, t: Array, weight: Array | None, ranks: Ranks | None = None
 ) -> tuple[Backend, Data]:
     """Give the data in a form to train on, if the network can be trained on them; else a ValueError.
+
+    Of several ranks, each looks at the inputs of its part of the rows.
 
     Class numbers get the dtype of the library's own indices: not every one can take rows of, say,
     uint16.
@@ -52,7 +55,7 @@ def checked_data(
     with backend.memory_errors():
         data = Data(backend, arrays)
         y = _scores_of_first_rows(which, network, data)
-        _check_finite(which, "x", x)
+        _check_finite(which, "x", x, own=None if ranks is None else ranks.part(x.shape[0]))
         if isinstance(network.last_layer, SoftmaxWithLoss) and not is_one_hot(t, 2):
             data.arrays["t"] = _class_numbers(which, data, y)
         elif isinstance(network.last_layer, MeanSquaredError):
@@ -122,13 +125,13 @@ def _classes(data: Data) -> set[int]:
 
 
 def _check_finite(
-    which: str, name: str, a: Array, low: int | None = None, high: int | None = None
+    which: str, name: str, a: Array, low: int | None = None, high: int | None = None, own: slice | None = None
 ) -> None:
-    """Refuse NaN, infinity, and what lies outside a range (ValueError), some rows at a time."""
+    """Refuse NaN, infinity, and what lies outside a range (ValueError), in all rows or some."""
     xp = array_namespace(a)
     if xp.isdtype(a.dtype, "bool"):
         return
-    for part in _parts(a):
+    for part in _parts(a, own):
         if xp.isdtype(a.dtype, "real floating") and not bool(xp.all(xp.isfinite(part))):
             raise ValueError(f"{which} data: finite numbers wanted; {name} holds NaN or infinity")
         below = low is not None and bool(xp.any(part < low))
@@ -148,11 +151,12 @@ def _check_shares(which: str, t: Array) -> None:
             raise ValueError(f"{which} data: rows of t that sum to 1 wanted; one is {worst:g} off")
 
 
-def _parts(a: Array) -> Iterator[Array]:
+def _parts(a: Array, own: slice | None = None) -> Iterator[Array]:
     """Give some rows at a time."""
     rows = max(1, CHUNK // max(math.prod(a.shape[1:]), 1))
-    for k in range(0, a.shape[0], rows):
-        yield a[k:min(k + rows, a.shape[0]), ...]
+    first, last = (0, a.shape[0]) if own is None else (own.start, own.stop)
+    for k in range(first, last, rows):
+        yield a[k:min(k + rows, last), ...]
 
 
 def finite(arrays: Sequence[Array], stack_axes: int = 0) -> bool:

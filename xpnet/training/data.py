@@ -12,15 +12,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xpnet.backend import Backend
-from xpnet.functional._array import Array, array_namespace
+from xpnet.functional._array import Array, array_namespace, sum_dtype
 
-__all__ = ["Batch", "Data", "lies_on_host"]
+__all__ = ["Batch", "Data", "lies_on_host", "widened"]
 
 Batch: TypeAlias = tuple[dict[str, Array], Array]
 """Arrays, and the numbers of the batch's rows in them, or None where they are the batch."""
 
 AHEAD = 2
 """Batches prepared while one computes."""
+
+
+def widened(a: Array) -> Array:
+    """Give floating numbers of 16 bits, which NumPy may not know, as float32."""
+    xp = array_namespace(a)
+    return xp.astype(a, sum_dtype(a), copy=False) if xp.isdtype(a.dtype, "real floating") else a
 
 
 def lies_on_host(x: Array, backend: Backend) -> bool:
@@ -63,13 +69,21 @@ class Data:
             return a[lo:hi, ...]
         rows = self._numbers(np.arange(lo, hi))
         if self._streams:
-            return self._backend.asarray(a[rows])
+            return self._moved(a, rows)
         return array_namespace(a).take(a, self._backend.asarray(rows), axis=0)
 
     def on_host(self, name: str) -> NDArray[Any]:
         """Give one of the arrays as NumPy's."""
         a = self.arrays[name] if self._streams else self._backend.to_numpy(self.arrays[name])
         return np.asarray(a if self._index is None else a[self._index])
+
+    def rows_on_host(self, name: str, rows: NDArray[Any]) -> NDArray[Any]:
+        """Give some rows of one of the arrays as NumPy's."""
+        a, numbers = self.arrays[name], self._numbers(rows)
+        if isinstance(a, np.ndarray):
+            return np.asarray(a[numbers])
+        taken = array_namespace(a).take(a, self._backend.asarray(numbers), axis=0)
+        return self._backend.to_numpy(widened(taken))
 
     def batches(self, order: NDArray[Any], first: int) -> Iterator[Batch]:
         """Give the batches of an epoch, from the one of this number on.
@@ -89,7 +103,12 @@ class Data:
 
     def _gathered(self, rows: NDArray[Any]) -> Batch:
         numbers = self._numbers(rows)
-        return {name: self._backend.asarray(a[numbers]) for name, a in self.arrays.items()}, None
+        return {name: self._moved(a, numbers) for name, a in self.arrays.items()}, None
+
+    def _moved(self, a: NDArray[Any], numbers: NDArray[Any]) -> Array:
+        """Bring rows to the device; of a file, perhaps in the other order of bytes."""
+        rows = np.asarray(a[numbers])
+        return self._backend.asarray(rows.astype(rows.dtype.newbyteorder("="), copy=False))
 
     def _numbers(self, rows: NDArray[Any]) -> NDArray[Any]:
         """Give the numbers that rows have in the arrays."""

@@ -10,7 +10,9 @@ from xpnet.networks import Network
 from xpnet.training.checks import finite
 from xpnet.training.step import Carry
 
-__all__ = ["NonFiniteLossError", "first_non_finite"]
+__all__ = ["UPDATE", "NonFiniteLossError", "first_non_finite"]
+
+UPDATE = "the optimiser's update"
 
 
 class NonFiniteLossError(ValueError):
@@ -55,4 +57,4 @@ def first_non_finite(network: Network, carry: Carry, batch: Mapping[str, Array])
     loss, grads = bound.loss_and_gradient(batch["x"], batch["t"], batch.get("weight"))
     if not found and not finite([loss, *grads.values()], network.stack_axes):
         found.append("what the network adds to the loss")
-    return found[0] if found else "the optimiser's update"
+    return found[0] if found else UPDATE

@@ -10,17 +10,18 @@ import numpy as np
 from xpnet import metrics as all_metrics
 from xpnet._numbers import whole_number
 from xpnet.backend import Backend, backend_of
+from xpnet.distributed import Ranks
 from xpnet.functional._array import Array, array_namespace, sum_dtype
 from xpnet.networks import Network
 from xpnet.training.checks import checked_data
-from xpnet.training.data import Data
+from xpnet.training.data import Data, widened
 from xpnet.training.step import Carry, scores
 
 __all__ = ["Evaluation", "Metric", "evaluate", "find_metrics"]
 
 Metric: TypeAlias = Callable[[Array, Array], Array]
 
-TAKEN = ("epoch", "member", "loss", "validation loss", "seconds", "samples per second")
+TAKEN = ("epoch", "member", "loss", "validation loss", "seconds", "samples per second", "ranks")
 """The columns of a history's table that are there anyway."""
 
 
@@ -58,26 +59,35 @@ class Evaluation:
         `(1, N, …)`.
     batch_size : int
         Rows at a time. The scores of all rows are then looked at together.
+    ranks : Ranks
+        Those who compute the scores, each those of its rows; rank 0 looks at them.
     """
 
     def __init__(self, network: Network, backend: Backend, data: Data,
-                 metrics: Mapping[str, Metric], batch_size: int) -> None:
+                 metrics: Mapping[str, Metric], batch_size: int, ranks: Ranks) -> None:
         self._network, self._data, self._metrics = network, data, metrics
-        self._batch_size = batch_size
+        self._batch_size, self._backend, self._ranks = batch_size, backend, ranks
         self._scores = backend.compile(scores(network))
 
     def scores(self, carry: Carry) -> Array:
-        """Compute the scores of all rows, `(N, C)` or `(K, N, C)`."""
+        """Compute the scores of this rank's rows, `(N, C)` or `(K, N, C)`; of one row at least."""
+        own = self._ranks.part(self._data.rows)
+        first, last = min(own.start, self._data.rows - 1), max(own.stop, own.start + 1)
         parts = [
             self._scores(carry["params"], carry["state"],
-                         self._data.part("x", lo, min(lo + self._batch_size, self._data.rows)))
-            for lo in range(0, self._data.rows, self._batch_size)
+                         self._data.part("x", lo, min(lo + self._batch_size, last)))
+            for lo in range(first, last, self._batch_size)
         ]
         return array_namespace(parts[0]).concat(parts, axis=-2)
 
     def __call__(self, carry: Carry) -> dict[str, Any]:
         """Measure: "loss" and the metrics, as Python numbers, in (nested) lists if not 0-dimensional."""
-        return self._measured(self.scores(carry), self._data.rows, self._metrics)
+        y, rows = self.scores(carry), self._data.rows
+        if self._ranks.size == 1:
+            return self._measured(y, rows, self._metrics)
+        y = self._ranks.gather_rows(self._backend.to_numpy(widened(y)), rows)
+        measured = None if y is None else self._measured(self._backend.asarray(y), rows, self._metrics)
+        return self._ranks.broadcast(measured)
 
     def try_out(self, carry: Carry) -> dict[str, Any]:
         """Measure the first row, by metrics of xpnet alone, to see that they suit the scores."""
@@ -138,6 +148,6 @@ def evaluate(
     batch_size = whole_number("evaluate", "batch_size", batch_size)
     backend, data = checked_data("evaluation", network, x, t, None)
     measure = Evaluation(network.with_kernels(backend.kernels), backend, data,
-                         find_metrics(network, metrics), batch_size)
+                         find_metrics(network, metrics), batch_size, Ranks())
     with backend.memory_errors():
         return measure({"params": dict(network.params), "state": dict(network.state)})

@@ -31,7 +31,9 @@ class Epoch:
     seconds : float
         Since training began, evaluation included.
     samples_per_second : float
-        Of training alone; a row counts once for each network of a stack.
+        Of training alone, on all ranks together; a row counts once for each network of a stack.
+    ranks : int
+        How many processes trained together.
     """
 
     epoch: int
@@ -39,6 +41,7 @@ class Epoch:
     validation: Mapping[str, Any]
     seconds: float
     samples_per_second: float
+    ranks: int = 1
 
 
 @dataclass
@@ -140,7 +143,8 @@ class History:
                 for name, value in e.validation.items():
                     column = "validation loss" if name == "loss" else name
                     row[column] = value if members is None else value[k]
-                yield {**row, "seconds": e.seconds, "samples per second": e.samples_per_second}
+                yield {**row, "seconds": e.seconds, "samples per second": e.samples_per_second,
+                       "ranks": e.ranks}
 
 
 def _cell(value: Any) -> Any:

@@ -15,6 +15,7 @@ from xpnet.functional._array import Array
 from xpnet.training.checkpoints import Checkpoints
 from xpnet.training.history import Epoch, History
 from xpnet.training.nested import copied
+from xpnet.training.shared_checkpoints import SharedCheckpoints
 from xpnet.training.step import Carry
 from xpnet.training.stopping import Best, Watch
 from xpnet.training.tensors import check_tensors
@@ -90,6 +91,11 @@ class Run:
         return epochs[-1].epoch + 1 if epochs else 1
 
     @property
+    def has_begun(self) -> bool:
+        """Whether a step is done."""
+        return self.steps > 0 or self.epoch > self.before + 1
+
+    @property
     def goes_on(self) -> bool:
         """Whether there is patience left."""
         best = self._now.best
@@ -117,6 +123,10 @@ class Run:
             self._losses[known:len(self._read)] = [None] * len(fresh)
         return self._read[:self.steps]
 
+    def go_back(self, carry: Carry, steps: int) -> None:
+        """Begin the next step with what this many steps of this epoch had led to."""
+        self._now = self._now._replace(carry=carry, steps=steps)
+
     def keep(self) -> None:
         """Let the carry be a copy, which no step overwrites."""
         self._now = self._now._replace(carry=copied(self.carry))
@@ -136,7 +146,7 @@ class Run:
         several = self.history.members is not None
         self.history.best = None if not best else best if several else best[0]
 
-    def save(self, checkpoints: Checkpoints, seconds: float) -> None:
+    def save(self, checkpoints: Checkpoints | SharedCheckpoints, seconds: float) -> None:
         """Write a checkpoint, so many seconds after the run began."""
         best = self._now.best
         about = {
@@ -152,7 +162,7 @@ class Run:
         """Refuse what cannot be written (ValueError, TypeError)."""
         check_tensors(self._arrays())
 
-    def resume(self, checkpoints: Checkpoints) -> None:
+    def resume(self, checkpoints: Checkpoints | SharedCheckpoints) -> None:
         """Go on from the newest checkpoint that is whole; warn of those that are not.
 
         Raises

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol, TypeAlias
 
 from xpnet.backend import Backend
+from xpnet.distributed.gradient_sum import GradientSum
 from xpnet.functional._array import Array, array_namespace, device, size, sum_dtype
 from xpnet.networks import Network
 
@@ -87,17 +88,34 @@ def operations(network: Network, batch_size: int) -> float:
     return 6.0 * batch_size * sum(size(p) for p in network.params.values())
 
 
-def training_step(network: Network, optimizer: Optimizer, shared: bool) -> Step:
+def training_step(
+    network: Network, optimizer: Optimizer, shared: bool, together: GradientSum | None = None
+) -> Step:
     """Make the step `(carry, arrays, rows) -> (carry, loss)`.
 
     It reads the network's structure and changes nothing, so that a backend can compile it.
+
+    Parameters
+    ----------
+    network : Network
+        The network.
+    optimizer : Optimizer
+        What makes new parameters of gradients.
+    shared : bool
+        Whether a stack of networks shares the batch.
+    together : GradientSum, optional
+        Computes the loss and the gradient where several ranks have a part of the batch each.
     """
     axes = network.stack_axes
+    if together is not None:
+        network = network.with_gradient(together.loss_and_gradient)
 
     def step(carry: Carry, arrays: dict[str, Array], rows: Array) -> tuple[Carry, Array]:
         batch = gathered(arrays, rows, shared)
         bound = network.bind(carry["params"], carry["state"], carry["counter"])
         loss, grads = bound.loss_and_gradient(batch["x"], batch["t"], batch.get("weight"))
+        if together is not None:
+            together.check_asked(network)
         params, optimizer_state = optimizer.update(
             carry["params"], grads, carry["optimizer"], stack_axes=axes
         )

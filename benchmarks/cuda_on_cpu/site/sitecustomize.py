@@ -1,6 +1,6 @@
 """Python reads this as it starts: with `XPNET_CUDA_ON_CPU=1`, the first import of CuPy finds the stand-in.
 
-As on a machine with GPUs, an empty `CUDA_VISIBLE_DEVICES` hides them.
+As on a machine with GPUs, `CUDA_VISIBLE_DEVICES` says which of them are seen: if it is empty, none.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ class _Finder(importlib.abc.MetaPathFinder):
         from benchmarks.cuda_on_cpu import install
 
         sys.meta_path.remove(self)
-        install(0 if os.environ.get("CUDA_VISIBLE_DEVICES") == "" else 2)
+        seen = os.environ.get("CUDA_VISIBLE_DEVICES")
+        install(2 if seen is None else [int(number) for number in seen.split(",") if number])
         return sys.modules[fullname].__spec__
 
 
