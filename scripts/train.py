@@ -137,9 +137,7 @@ def main() -> int:
     ranks = join()
     chosen = options(ranks)
     backend = find_backend(chosen, ranks)
-    ranks.first(find_dataset, chosen.dataset, chosen.data_dir)  # rank 0 alone downloads what is missing
-    train, test = xpnet.load_mnist(flatten=False, dataset=chosen.dataset, data_dir=chosen.data_dir,
-                                   backend=backend)
+    train, test = load(chosen, backend, ranks)
     network = make_network(chosen, tuple(train[0].shape[1:]), backend)
     check_installed("safetensors", *["tqdm"] * (not chosen.quiet),
                     *["matplotlib"] * (not chosen.no_plot))
@@ -189,9 +187,14 @@ def main() -> int:
     return status
 
 
-def find_dataset(dataset: str, data_dir: str | None) -> None:
-    """Read a data set, to see that it is there."""
-    xpnet.load_mnist(dataset=dataset, data_dir=data_dir)
+def load(chosen: argparse.Namespace, backend: Backend, ranks: Ranks) -> Any:
+    """Load the data set: rank 0 first, which downloads what is missing."""
+    if ranks.rank > 0:
+        ranks.broadcast(None)
+    data = xpnet.load_mnist(flatten=False, dataset=chosen.dataset, data_dir=chosen.data_dir, backend=backend)
+    if ranks.rank == 0:
+        ranks.broadcast(None)
+    return data
 
 
 def prepare(out: Path | None, dataset: str) -> list[str]:

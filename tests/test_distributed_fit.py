@@ -202,6 +202,28 @@ except TypeError as error:
     assert all(f["text"].startswith("Own: a loss_and_gradient of its own wants to call Network's") for f in found)
 
 
+def test_the_same_ranks_go_on_after_a_loss_that_became_nan(tmp_path: Path) -> None:
+    found = run(tmp_path, 2, """
+def broken(net, history):
+    if world.rank == 1:
+        raise OSError(28, "No space left on device", "there")
+texts = []
+with Ranks(world) as ranks:
+    for changed in ({"optimizer": SGD(1e300)}, {}, {"callbacks": [broken]}):
+        try:
+            fit(MultiLayerNet(6, [5], 3, seed=0), x, t, **{**options, "comm": ranks, **changed})
+            texts.append("trained")
+        except Exception as error:
+            texts.append(f"{type(error).__name__}: {error}")
+tell(texts=texts)
+""")
+    for seen in found:
+        assert seen["texts"][0].startswith("NonFiniteLossError: ")
+        assert seen["texts"][1] == "trained"
+    assert found[0]["texts"][2] == "RankError: rank 1: there: No space left on device"
+    assert found[1]["texts"][2] == "OSError: [Errno 28] No space left on device: 'there'"
+
+
 def test_ranks_of_which_one_has_failed_are_refused(tmp_path: Path) -> None:
     found = run(tmp_path, 2, """
 def broken(net, history):

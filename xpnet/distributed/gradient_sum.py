@@ -12,7 +12,7 @@ from xpnet.distributed.statistics import synchronized
 from xpnet.functional._array import Array, array_namespace, joined, size, sum_dtype
 from xpnet.layers import Layer
 from xpnet.layers.affine_chain import AffineChain
-from xpnet.layers.composite import Composite
+from xpnet.layers.composite import Composite, leaves_of
 from xpnet.networks import Network
 
 __all__ = ["GradientSum"]
@@ -191,7 +191,7 @@ def _watch(
 
     What is made of layers by a class that is not ours may do something to their gradients afterwards.
     """
-    own = _leaves(layer)
+    own = leaves_of(layer)
     ours = _is_ours(type(layer).backward) and _is_ours(type(layer).backward_params)
     inner = layer.layers.values() if isinstance(layer, Composite) and ours else ()
     names = {name: place for name, place in owners.items() if any(place[0] is leaf for leaf in own)}
@@ -222,7 +222,3 @@ def _watch(
 
 def _is_ours(method: Callable[..., Any]) -> bool:
     return method.__module__.startswith("xpnet.")
-
-
-def _leaves(layer: Layer) -> list[Layer]:
-    return layer.leaves() if isinstance(layer, Composite) else [layer]

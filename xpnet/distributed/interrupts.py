@@ -8,6 +8,7 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any, Self
 
+from xpnet.distributed.errors import make_common
 from xpnet.distributed.ranks import Ranks
 
 __all__ = ["Interrupts"]
@@ -53,11 +54,14 @@ class Interrupts:
         """Do what an interrupt asks for, if one has come to any rank: as a rule, raise KeyboardInterrupt."""
         number = next((number for number, times in zip(HEEDED, came, strict=True) if times), None)
         if number is not None:
-            self._ranks.agreed = True
             handler: Callable[[int, FrameType | None], Any] = self._handlers.get(
                 number, signal.default_int_handler)
             self._hand_back()
-            handler(number, None)
+            try:
+                handler(number, None)
+            except BaseException as error:
+                make_common(error)
+                raise
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         k = HEEDED.index(signal.Signals(number))

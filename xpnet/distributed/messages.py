@@ -21,7 +21,6 @@ RESTLESS = 0.001
 NAP = 0.00005
 """Seconds between two times from then on."""
 
-
 _never_done: list[Any] = []
 """What MPI may still write to after a rank has failed: it is held for as long as the process lives."""
 
@@ -79,9 +78,11 @@ class Messages:
         """Begin what a method of the communicator does without waiting, and wait until it is done."""
         with self._lock:
             request = call(*buffers)
-            _never_done.append((request, buffers))
-            self._wait(request)
-            _never_done.pop()
+            try:
+                self._wait(request)
+            except BaseException:
+                _never_done.append((request, buffers))
+                raise
 
     def close(self) -> None:
         """Let the thread end."""
@@ -104,7 +105,6 @@ class Messages:
             else:
                 time.sleep(NAP)
             now = time.perf_counter()
-
 
     def _get_on(self) -> None:
         while self._some.wait() and not self._over:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 import socket
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -20,18 +18,14 @@ from numpy.typing import NDArray
 
 from xpnet._extras import import_extra
 from xpnet.distributed import watcher
+from xpnet.distributed.errors import RankError, describe, is_common
 from xpnet.distributed.messages import Messages
+from xpnet.distributed.watched import Watched
 
-__all__ = ["RankError", "Ranks", "describe"]
+__all__ = ["Ranks"]
 
 SETTLING = 5.0
 """Seconds in which all ranks should have heard that one has failed."""
-LONGEST = 1000
-"""Characters of a cause."""
-
-
-class RankError(RuntimeError):
-    """Another rank has failed: which one, and why."""
 
 
 class Ranks:
@@ -55,8 +49,6 @@ class Ranks:
         How many of these may compute on the same processors as this one, itself included.
     failure : RankError or None
         Why another rank has failed, once that is known here.
-    agreed : bool
-        Whether all ranks have come to the same end, as by an interrupt.
     """
 
     def __init__(self, comm: Any = None) -> None:
@@ -67,12 +59,9 @@ class Ranks:
         self.size: int = 1 if comm is None else comm.size
         self.local, self.sharing = 0, 1
         self.failure: RankError | None = None
-        self.agreed = False
         self._heard: dict[int, str] = {}
-        self._closed = False
         self._sent: list[Any] = []
-        self._watched: socket.socket | None = None
-        self._watcher: subprocess.Popen[bytes] | None = None
+        self._closed = False
         if self.size > 1:
             self._comm, self._words = comm.Dup(), comm.Dup()
             places = comm.allgather((_machine(), _processors()))
@@ -83,7 +72,7 @@ class Ranks:
             self._messages = Messages(self._comm, self.check, crowded=self.sharing > len(own),
                                       over_network=len(here) < self.size and _may_have_threads())
             self.start, self.finish = self._messages.start, self._messages.finish
-            self._watched = self._call_watcher(len(here) == self.size)
+            self._watched = Watched(self.rank, self.size, len(here) == self.size, self.broadcast)
 
     @classmethod
     def world(cls) -> Self:
@@ -175,7 +164,7 @@ class Ranks:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         """Tell the others of an exception, unless they have it, too: what an `ExitStack` does at its end."""
-        if error is not None and not self.agreed:
+        if error is not None and not is_common(error):
             self.fail(describe(error))
 
     def settle(self, cause: str) -> str | None:
@@ -203,28 +192,18 @@ class Ranks:
     def abort(self, status: int) -> None:
         """End the others, if there are any that have not heard of the end."""
         if self.size > 1 and len(self._heard) < self.size:
-            self._say_to_watcher(watcher.THE_END)
+            self._watched.close(watcher.THE_END)
             self._comm.Abort(status)
 
     def close(self) -> None:
         """Take leave of the others: what happens to this process is no longer their concern."""
-        self._say_to_watcher(watcher.GOODBYE)
         if self.size > 1 and not self._closed:
             self._closed = True
+            self._watched.close(watcher.GOODBYE)
             self._messages.close()
             if not self._heard:  # else some of what was begun will never be done
                 self._comm.Free()
                 self._words.Free()
-        if self._watcher is not None:
-            with suppress(subprocess.TimeoutExpired):
-                self._watcher.wait(1)
-
-    def _say_to_watcher(self, last_words: bytes) -> None:
-        if self._watched is not None:
-            with suppress(OSError):
-                self._watched.sendall(last_words)
-            self._watched.close()
-            self._watched = None
 
     def _listen(self) -> None:
         """Take note of what other ranks have said of their ends."""
@@ -238,28 +217,6 @@ class Ranks:
         every = np.empty((self.size, *own.shape), own.dtype)
         self._messages.now(self._comm.Iallgather, np.ascontiguousarray(own), every)
         return every
-
-    def _call_watcher(self, one_machine: bool) -> socket.socket | None:
-        """Let a process watch over the ranks, and connect with it."""
-        where = None
-        if self.rank == 0:
-            with socket.create_server(("127.0.0.1" if one_machine else "", 0), backlog=self.size) as server:
-                where = [*_addresses(one_machine)], server.getsockname()[1], secrets.token_hex()
-                self._watcher = subprocess.Popen(
-                    [sys.executable, "-I", "-S", watcher.__file__, Path(sys.argv[0]).name or "xpnet",
-                     str(server.fileno()), str(self.size)],
-                    pass_fds=[server.fileno()], start_new_session=True, stdin=subprocess.PIPE,
-                    stdout=subprocess.DEVNULL)
-                assert self._watcher.stdin is not None
-                with self._watcher.stdin as pipe:  # not in the arguments, which everybody may read
-                    pipe.write(f"{where[2]}\n".encode())
-        addresses, port, token = self.broadcast(where)
-        for address in addresses:
-            with suppress(OSError):
-                connection = socket.create_connection((address, port), timeout=5)
-                connection.sendall(f"{token} rank {self.rank}\n".encode())
-                return connection
-        return None
 
 
 def _machine() -> str:
@@ -278,25 +235,3 @@ def _may_have_threads() -> bool:
     """Tell whether threads may call MPI side by side."""
     MPI = sys.modules["mpi4py.MPI"]
     return bool(MPI.Query_thread() == MPI.THREAD_MULTIPLE)
-
-
-def _addresses(one_machine: bool) -> list[str]:
-    """Give where the other ranks may find this machine."""
-    if one_machine:
-        return ["127.0.0.1"]
-    found = []
-    with suppress(OSError):
-        found += [str(info[4][0]) for info in socket.getaddrinfo(socket.gethostname(), None, socket.AF_INET)]
-    return [address for address in dict.fromkeys(found) if not address.startswith("127.")]
-
-
-def describe(error: BaseException) -> str:
-    """Say in one line what went wrong."""
-    if isinstance(error, OSError) and error.strerror and error.filename is not None:
-        return f"{error.filename}: {error.strerror}"
-    words = " ".join(str(error).split())[:LONGEST]
-    if isinstance(error, MemoryError):
-        return f"not enough memory: {words or type(error).__name__}"
-    if words and isinstance(error, ValueError | OSError | ImportError | RuntimeError):
-        return words
-    return f"{type(error).__name__}: {words}" if words else type(error).__name__

@@ -36,7 +36,7 @@ size = array_api_compat.size
 _namespaces: dict[tuple[type, ...], Any] = {}
 
 
-EIGHT = 8
+AT_ONCE = 8
 """Of more arrays, CuPy's `concat` brings the addresses from the host, which a graph cannot."""
 
 
@@ -175,6 +175,6 @@ def joined(arrays: Sequence[Array]) -> Array:
     if len(arrays) == 1:
         return arrays[0]
     xp = array_namespace(*arrays[:1])
-    while len(arrays) > EIGHT:
-        arrays = [xp.concat(arrays[k:k + EIGHT]) for k in range(0, len(arrays), EIGHT)]
+    while len(arrays) > AT_ONCE:
+        arrays = [xp.concat(arrays[k:k + AT_ONCE]) for k in range(0, len(arrays), AT_ONCE)]
     return xp.concat(arrays)

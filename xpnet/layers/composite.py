@@ -12,7 +12,7 @@ from xpnet.layers.layer import Layer
 from xpnet.layers.parameters import Parameters
 from xpnet.layers.stacks import align_stacks
 
-__all__ = ["Composite"]
+__all__ = ["Composite", "leaves_of"]
 
 
 class Composite(Layer):
@@ -45,7 +45,7 @@ class Composite(Layer):
             if not isinstance(layer, Layer):
                 raise TypeError(f"{self.name} wants layers, of subclasses of xpnet.layers.Layer; "
                                 f"got {type(layer).__name__}")
-        ids = [id(leaf) for layer in given.values() for leaf in _leaves(layer)]
+        ids = [id(leaf) for layer in given.values() for leaf in leaves_of(layer)]
         if len({*ids}) < len(ids):
             raise ValueError(f"{self.name} wants each layer once, for it remembers its input: "
                              "make two that share their arrays")
@@ -154,7 +154,7 @@ class Composite(Layer):
 
     def leaves(self) -> list[Layer]:
         """Give the layers that are not made of layers, from the input on."""
-        return [leaf for layer in self.layers.values() for leaf in _leaves(layer)]
+        return [leaf for layer in self.layers.values() for leaf in leaves_of(layer)]
 
     def _set_names(self, prefix: str) -> None:
         for name, layer in self.layers.items():
@@ -183,7 +183,8 @@ def run_forward(layer: Layer, x: Array, train_flg: bool) -> Array:
     return layer.forward(x, train_flg) if layer.has_train_flg else layer.forward(x)  # type: ignore[call-arg]
 
 
-def _leaves(layer: Layer) -> list[Layer]:
+def leaves_of(layer: Layer) -> list[Layer]:
+    """Give the layers that it is made of, or it itself."""
     return layer.leaves() if isinstance(layer, Composite) else [layer]
 
 

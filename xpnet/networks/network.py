@@ -33,7 +33,7 @@ class Network(Sequential):
     """
 
     arguments: dict[str, Any]
-    _elsewhere: Callable[..., tuple[Array, dict[str, Array]]] | None = None
+    _compute: Callable[..., tuple[Array, dict[str, Array]]] | None = None
 
     def __init__(
         self, layers: Sequence[Layer] | Mapping[str, Layer], last_layer: Loss | None = None
@@ -89,7 +89,7 @@ class Network(Sequential):
             subclass adds to it is still added.
         """
         other = copy.copy(self)
-        other._elsewhere = compute
+        other._compute = compute
         return other
 
     def is_recordable(self) -> bool:
@@ -179,8 +179,8 @@ class Network(Sequential):
         sample_weight : array, optional
             How much each row counts, `(N,)`.
         """
-        if self._elsewhere is not None:
-            return self._elsewhere(self, x, t, sample_weight)
+        if self._compute is not None:
+            return self._compute(self, x, t, sample_weight)
         loss = self.last_layer.forward(self.predict(x, train_flg=True), t, sample_weight)
         self.backward_params(self.last_layer.backward())
         return loss, self.grads

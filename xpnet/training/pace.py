@@ -16,8 +16,8 @@ INTERVAL = 0.2
 """Seconds between two looks at the losses: each waits for the device."""
 SHARE = 0.005
 """How much of the time may go into copies of what was seen to be finite."""
-FEWEST = 1 << 20
-"""Steps to go on for, at most, without asking the other ranks."""
+MOST = 1 << 20
+"""Steps to go on for without asking the other ranks."""
 
 
 class Due(NamedTuple):
@@ -81,7 +81,7 @@ class Pace:
         plan = [0, 0, 0]
         if self._ranks.rank == 0:
             for_a_step = max(now - self._last, 1e-9) / self._steps
-            plan = [max(1, min(int(INTERVAL / for_a_step), 2 * self._steps, FEWEST)), now >= self._next_copy,
+            plan = [max(1, min(int(INTERVAL / for_a_step), 2 * self._steps, MOST)), now >= self._next_copy,
                     self._checkpoints is not None and self._checkpoints.due()]
         steps, copy, save, *came = self._ranks.add([*map(int, plan), *self._interrupts.came])
         self._last, self._steps, self._left = now, steps, steps

@@ -11,7 +11,8 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from xpnet.distributed import RankError, Ranks
+from xpnet.distributed import RankError, Ranks, describe
+from xpnet.distributed.errors import is_common, make_common
 from xpnet.networks import Network
 from xpnet.training.alike import check_weights_alike
 from xpnet.training.batches import epoch_batches
@@ -31,6 +32,7 @@ from xpnet.training.step import Carry, Step, gathered
 __all__ = ["Callback", "Trainer"]
 
 Callback = Callable[[Network, History], object]
+
 
 class Trainer:
     """Takes a run from step to step.
@@ -101,7 +103,7 @@ class Trainer:
         except BaseException as error:
             if isinstance(error, MemoryError):
                 traceback.clear_frames(error.__traceback__)  # which hold what filled the memory
-            if self._ranks.size > 1 and not self._ranks.agreed:
+            if self._ranks.size > 1 and not is_common(error):
                 self._end_alone(error)
             run.publish()
             if run.has_begun and self._is_sound():
@@ -171,7 +173,9 @@ class Trainer:
 
     def _end_alone(self, error: BaseException) -> NoReturn:
         """End where some rank has failed: with what is known to be whole, as what is under way never ends."""
-        run = self._run
+        run, failure = self._run, self._ranks.failure
+        if failure is None:  # it is this one, and has nothing to wait for
+            self._ranks.fail(describe(error))
         if run.steps:
             run.go_back(*self._verified)
         run.publish()
@@ -180,7 +184,6 @@ class Trainer:
             if isinstance(self._checkpoints, SharedCheckpoints) and (own := self._checkpoints.alone()):
                 with suppress(OSError, MemoryError):  # the error that is known says more
                     run.save(own, time.perf_counter() - self._start)
-        failure = self._ranks.failure
         if failure is not None and not isinstance(error, RankError):  # told by way of the library
             raise failure from None
         raise error
@@ -189,7 +192,6 @@ class Trainer:
                ) -> NonFiniteLossError:
         """Go the steps again from what was last seen to be finite, and say where it went wrong."""
         self._run.keep()
-        self._ranks.agreed = True
         epoch, axes = self._run.epoch, self._network.stack_axes
         carry, first = self._verified
         if alive.all():
@@ -208,7 +210,9 @@ class Trainer:
             carry = copied(after)  # which the next step may overwrite
         said += ": a smaller learning rate may help"
         saved = self._run.saved
-        return NonFiniteLossError(said + (f"; the last checkpoint is {saved}" if saved else ""))
+        error = NonFiniteLossError(said + (f"; the last checkpoint is {saved}" if saved else ""))
+        make_common(error)  # all ranks have the same losses
+        return error
 
 
 def _first_of(found: Sequence[str]) -> str:
